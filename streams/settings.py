@@ -1,0 +1,137 @@
+"""All settings of Limelight: one frozen tree, built once from environment and file.
+
+`LIMELIGHT_KAFKA_BOOTSTRAP_SERVERS=...` sets `kafka.bootstrap_servers`, and so on: the prefix, the
+section, the name. A TOML file with the same sections can be given by `LIMELIGHT_CONFIG`; the
+environment wins over it.
+"""
+
+import os
+from functools import cache
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, model_validator
+from pydantic_settings import (
+    BaseSettings,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+    TomlConfigSettingsSource,
+)
+
+from limelight.engine.settings import EngineSettings
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class KafkaSettings(_Section):
+    bootstrap_servers: str = "127.0.0.1:9092"
+    topic_prefix: str = ""
+    partitions: int = Field(64, ge=1)
+    replication_factor: int = Field(1, ge=1)
+    security_protocol: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = "PLAINTEXT"
+    sasl_mechanism: Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"] = "PLAIN"
+    sasl_username: str = ""
+    sasl_password: SecretStr = SecretStr("")
+    ssl_ca_file: str = ""
+    ssl_cert_file: str = ""
+    ssl_key_file: str = ""
+    session_timeout_s: float = Field(15.0, gt=0)
+    max_message_bytes: int = Field(1_000_000, ge=10_000)
+    connect_timeout_s: float = Field(15.0, gt=0)
+
+    @model_validator(mode="after")
+    def _sasl_needs_a_user(self) -> "KafkaSettings":
+        if self.security_protocol.startswith("SASL") and not self.sasl_username:
+            raise ValueError(f"kafka.sasl_username: found '', needed by {self.security_protocol}")
+        return self
+
+
+class AssemblerSettings(_Section):
+    segment_ms: int = Field(30_000, ge=100)
+    window_length: int = Field(20, ge=1)
+    allowed_lateness_ms: int = Field(2_000, ge=0)
+    # A source whose newest mark is older than this by the wall clock no longer holds segments up.
+    silent_source_deadline_s: float = Field(30.0, gt=0)
+    idle_segments: int = Field(20, ge=1)
+    max_ahead_ms: int = Field(3_600_000, ge=1_000)
+    max_comment_chars: int = Field(1_000, ge=1)
+    max_speech_chars: int = Field(10_000, ge=1)
+    max_comments_kept: int = Field(50, ge=1)
+
+
+class DetectorSettings(_Section):
+    """`floor`, `rise` and `spread_factor` apply to the number a score was decided on.
+
+    The default floor suits comment energy (0.5 = no livelier than usual); a trained model's CTR
+    wants one from the platform's own distribution.
+    """
+
+    floor: float = Field(0.58, ge=0, le=1)
+    spread_factor: float = Field(1.5, ge=0)
+    close_spread_factor: float = Field(0.5, ge=0)
+    baseline_half_life_segments: float = Field(10.0, gt=0)
+    min_spread: float = Field(0.02, gt=0)
+    warm_up_segments: int = Field(4, ge=0)
+    cool_down_segments: int = Field(2, ge=0)
+    max_highlight_segments: int = Field(10, ge=1)
+    hourly_budget: int = Field(6, ge=1)
+
+
+class PushSettings(_Section):
+    endpoint: str = ""
+    secret: SecretStr = SecretStr("")
+    allow_private_addresses: bool = False
+    timeout_s: float = Field(10.0, gt=0)
+    max_attempts: int = Field(8, ge=1)
+    first_backoff_s: float = Field(0.5, gt=0)
+    max_backoff_s: float = Field(60.0, gt=0)
+    max_rooms_in_flight: int = Field(256, ge=1)
+
+
+class MetricsSettings(_Section):
+    host: str = "127.0.0.1"
+    port: int = Field(0, ge=0, le=65535, description="0 switches the metrics server off")
+
+
+class Settings(BaseSettings):
+    model_config = SettingsConfigDict(
+        env_prefix="LIMELIGHT_",
+        env_nested_delimiter="_",
+        # Section names are single words, so the first underscore after the prefix ends them.
+        env_nested_max_split=1,
+        frozen=True,
+        extra="ignore",
+    )
+
+    kafka: KafkaSettings = KafkaSettings()
+    assembler: AssemblerSettings = AssemblerSettings()
+    engine: EngineSettings = EngineSettings()
+    detector: DetectorSettings = DetectorSettings()
+    push: PushSettings = PushSettings()
+    metrics: MetricsSettings = MetricsSettings()
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        sources: list[PydanticBaseSettingsSource] = [init_settings, env_settings]
+        if config_file := os.environ.get("LIMELIGHT_CONFIG"):
+            sources.append(TomlConfigSettingsSource(settings_cls, toml_file=config_file))
+        return tuple(sources)
+
+    def masked(self) -> dict[str, Any]:
+        """The tree as plain JSON types, every secret as asterisks: what may be logged."""
+        return self.model_dump(mode="json")
+
+
+@cache
+def settings() -> Settings:
+    """The process's settings. Only the command line calls this; the rest gets them passed."""
+    return Settings()
