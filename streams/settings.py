@@ -53,6 +53,9 @@ class AssemblerSettings(_Section):
     allowed_lateness_ms: int = Field(2_000, ge=0)
     # A source whose newest mark is older than this by the wall clock no longer holds segments up.
     silent_source_deadline_s: float = Field(30.0, gt=0)
+    # The ticker sends marks by the wall clock, for a platform whose gateway sends none.
+    ticker: bool = False
+    ticker_delay_ms: int = Field(3_000, ge=0)
     idle_segments: int = Field(20, ge=1)
     max_ahead_ms: int = Field(3_600_000, ge=1_000)
     max_comment_chars: int = Field(1_000, ge=1)

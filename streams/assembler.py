@@ -1,0 +1,177 @@
+"""The assembler agent: source topics in, `windows`, `late` and `dlq` out."""
+
+import asyncio
+import logging
+import time
+from collections.abc import Awaitable
+from typing import Any
+
+import faust
+
+from limelight.streams.assembly import Emission, PartitionAssembly, SourceMessage
+from limelight.streams.deliveries import Deliveries
+from limelight.streams.faust_app import RoomTable, raw_topic, room_table
+from limelight.streams.records import Watermark, header_map
+from limelight.streams.settings import Settings
+from limelight.streams.topics import MARKED_SOURCE_TOPICS, MODALITY_TOPICS, Topics
+
+logger = logging.getLogger(__name__)
+
+
+class Assembler:
+    """Feeds each partition's assembly and delivers what comes out."""
+
+    def __init__(self, app: faust.App, settings: Settings) -> None:
+        self.topics = Topics(settings.kafka.topic_prefix)
+        self._app = app
+        self._settings = settings
+        self._table: RoomTable = room_table(app, "assembler-segments", settings.kafka.partitions)
+        self.deliveries = Deliveries(self._send, self._table)
+        self._partitions: dict[int, PartitionAssembly] = {}
+        self._heard_s: dict[tuple[int, str], float] = {}
+        self._out = {
+            name: raw_topic(app, self.topics.name(name)) for name in ("windows", "late", "dlq")
+        }
+
+    async def process(self, event: faust.types.EventT) -> None:
+        message = event.message
+        assembly = self._assembly(message.partition)
+        topic = self.topics.plain(message.topic)
+        self._heard_s[message.partition, topic] = time.monotonic()
+        emissions = assembly.process(
+            SourceMessage(
+                topic=topic,
+                partition=message.partition,
+                offset=message.offset,
+                value=message.value,
+                headers=header_map(message.headers),
+                ack=event.ack,
+            )
+        )
+        for emission in emissions:
+            await self.deliveries.submit(emission, message.partition)
+
+    def _assembly(self, partition: int) -> PartitionAssembly:
+        assembly = self._partitions.get(partition)
+        if assembly is None:
+            assembly = self._partitions[partition] = PartitionAssembly(
+                partition,
+                self._settings.assembler,
+                max_message_bytes=self._settings.kafka.max_message_bytes,
+                wall_ms=lambda: int(time.time() * 1000),
+            )
+            assembly.restore(self._table.values())
+            now_s = time.monotonic()
+            for topic in MODALITY_TOPICS:
+                self._heard_s[partition, topic] = now_s
+        return assembly
+
+    async def _send(self, emission: Emission, partition: int) -> Awaitable[Any]:
+        sent: Awaitable[Any] = await self._out[emission.topic or ""].send(
+            key=emission.key,
+            value=emission.value,
+            headers=emission.headers,
+            partition=partition,
+        )
+        return sent
+
+    def forget_partitions(self) -> None:
+        """Partitions are being moved. What is in memory is in the log too, and is read again."""
+        self._partitions.clear()
+        self._heard_s.clear()
+        self.deliveries.forget()
+
+    async def mark_silent_sources(self) -> None:
+        """Put a mark into each topic-partition whose source has been silent past the deadline.
+
+        The mark goes through the log, like any other: whoever reads it again closes the same
+        segments, and what the source still sends for them is late.
+        """
+        deadline_s = self._settings.assembler.silent_source_deadline_s
+        now_s = time.monotonic()
+        for partition, assembly in list(self._partitions.items()):
+            silent = {
+                topic
+                for topic in MODALITY_TOPICS
+                if now_s - self._heard_s[partition, topic] > deadline_s
+            }
+            heard = [
+                source.watermark_ms
+                for topic, source in assembly.sources.items()
+                if topic not in silent and source.watermark_ms is not None
+            ]
+            if not silent or not heard:
+                continue
+            for topic in sorted(silent):
+                own_ms = assembly.sources[topic].watermark_ms
+                if own_ms is None or own_ms < min(heard):
+                    logger.warning(
+                        "source silent, closing without it",
+                        extra={"topic": topic, "partition": partition},
+                    )
+                    await self._send_mark(topic, partition, min(heard))
+
+    async def tick(self) -> None:
+        """Marks by the wall clock, for a platform whose gateway sends none."""
+        mark_ms = int(time.time() * 1000) - self._settings.assembler.ticker_delay_ms
+        for partition in self._assigned():
+            for topic in MARKED_SOURCE_TOPICS:
+                await self._send_mark(topic, partition, mark_ms)
+
+    def _assigned(self) -> list[int]:
+        comments = self.topics.name("comments")
+        return [tp.partition for tp in self._app.consumer.assignment() if tp.topic == comments]
+
+    async def _send_mark(self, topic: str, partition: int, mark_ms: int) -> None:
+        await self._app.producer.send(
+            self.topics.name(topic),
+            key=None,
+            value=b"",
+            partition=partition,
+            timestamp=None,
+            headers=Watermark(mark_ms).encode(),
+        )
+
+
+def install_assembler(app: faust.App, settings: Settings) -> Assembler:
+    """Add the assembler's agent, timers and rebalance handling to the app."""
+    assembler = Assembler(app, settings)
+    topics = assembler.topics
+    sources = raw_topic(app, *(topics.name(topic) for topic in MODALITY_TOPICS))
+
+    @app.agent(sources, name="assembler")  # type: ignore[untyped-decorator]
+    async def assemble(messages: faust.StreamT[bytes]) -> None:
+        # Acknowledged by hand, when what a message belongs to has been delivered.
+        async for event in messages.noack().events():
+            try:
+                await assembler.process(event)
+            except asyncio.CancelledError:
+                raise
+            except Exception:
+                # An exception here would acknowledge and lose the event. Ours, not the message's
+                # fault: stop, so that the log is read again by a worker that can.
+                logger.exception("assembler failed", extra={"offset": event.message.offset})
+                await app.crash(RuntimeError("assembler failed, see the log"))
+                raise
+
+    @app.task()  # type: ignore[untyped-decorator]
+    async def settle_deliveries() -> None:
+        try:
+            await assembler.deliveries.run()
+        except asyncio.CancelledError:
+            raise
+        except Exception as error:
+            logger.exception("delivery failed")
+            await app.crash(error)
+
+    @app.timer(interval=1.0)  # type: ignore[untyped-decorator]
+    async def keep_time() -> None:
+        await assembler.mark_silent_sources()
+        if settings.assembler.ticker:
+            await assembler.tick()
+
+    @app.on_partitions_revoked.connect  # type: ignore[untyped-decorator]
+    async def forget(app: faust.App, revoked: set[Any], **kwargs: Any) -> None:
+        assembler.forget_partitions()
+
+    return assembler

@@ -1,0 +1,346 @@
+"""Assembling one partition: source messages in, windows, late events and dead letters out.
+
+No Kafka in here: the agent feeds it in production, and a direct pass over a recording feeds it
+without a broker. What comes out depends on the messages and their order within each topic alone,
+never on how the topics interleave or on a clock:
+
+- an event is late when its own topic's watermark has passed its segment's end plus the allowed
+  lateness, even if other topics still hold that segment open;
+- a segment closes when the watermarks of all three topics have passed that same moment.
+"""
+
+import heapq
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+import orjson
+
+from limelight.streams import metrics
+from limelight.streams.dead_letters import Origin, encode_dead_letter, encode_late
+from limelight.streams.records import (
+    Comment,
+    FrameFeature,
+    MalformedRecord,
+    RoomEnd,
+    Speech,
+    Watermark,
+    parse_json,
+    parse_mark,
+    parse_record,
+)
+from limelight.streams.room_assembly import ClosedSegment, OpenSegment, RoomAssembly, RoomKey
+from limelight.streams.settings import AssemblerSettings
+from limelight.streams.topics import MODALITY_TOPICS
+from limelight.streams.watermark import Ack, Hold, SourceWatermark
+
+# Comments come alone or as a list; the other sources send one record a message.
+MAX_COMMENTS_A_MESSAGE = 10_000
+
+_MODELS: dict[str, type[Comment] | type[Speech] | type[FrameFeature]] = {
+    "comments": Comment,
+    "asr": Speech,
+    "frame-features": FrameFeature,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class SourceMessage:
+    """One message of a modality topic; `topic` without prefix, headers as text."""
+
+    topic: str
+    partition: int
+    offset: int
+    value: bytes | None
+    headers: dict[str, str]
+    ack: Ack
+
+
+@dataclass(slots=True)
+class Emission:
+    """A message to send; once delivered, `table` is written and then `holds` are released.
+
+    An emission without a topic has nothing to send.
+    """
+
+    topic: str | None
+    key: bytes
+    value: bytes = b""
+    headers: list[tuple[str, bytes]] = field(default_factory=list)
+    table: dict[bytes, bytes | None] = field(default_factory=dict)
+    holds: list[Hold] = field(default_factory=list)
+
+    def settle(self) -> None:
+        for hold in self.holds:
+            hold.release()
+        self.holds = []
+
+
+class _Due(NamedTuple):
+    """When a room wants to be looked at next, in event time."""
+
+    at_ms: int
+    key: RoomKey
+
+
+class PartitionAssembly:
+    """All rooms of one partition.
+
+    Args:
+        partition: its number, kept in the table so that a restart finds its own rooms.
+        settings: segment length, lateness, limits.
+        max_message_bytes: larger messages are rejected unread.
+        wall_ms: the wall clock, only for the header that tells when a window closed.
+    """
+
+    def __init__(
+        self,
+        partition: int,
+        settings: AssemblerSettings,
+        *,
+        max_message_bytes: int,
+        wall_ms: Callable[[], int],
+    ) -> None:
+        self.rooms: dict[RoomKey, RoomAssembly] = {}
+        self.partition = partition
+        self.sources = {topic: SourceWatermark() for topic in MODALITY_TOPICS}
+        self._settings = settings
+        self._max_message_bytes = max_message_bytes
+        self._wall_ms = wall_ms
+        self._due: list[_Due] = []
+        self._scheduled: dict[RoomKey, int] = {}
+
+    @property
+    def watermark_ms(self) -> int | None:
+        """How far the slowest modality has come; None until each has sent a mark."""
+        times = [source.watermark_ms for source in self.sources.values()]
+        return None if None in times else min(time for time in times if time is not None)
+
+    def restore(self, values: Iterable[bytes]) -> None:
+        """Take over what a former worker has closed, of this partition, from the table's values."""
+        slots: dict[RoomKey, list[dict[str, Any]]] = {}
+        for value in values:
+            slot = orjson.loads(value)
+            if slot["partition"] != self.partition:
+                continue
+            slots.setdefault(RoomKey(slot["room_id"], slot["started_ms"]), []).append(slot)
+        for key, entries in slots.items():
+            room = self.rooms[key] = RoomAssembly(key, self._settings)
+            room.restore(entries)
+            self._schedule(room)
+
+    def process(self, message: SourceMessage) -> list[Emission]:
+        """Everything that follows from one message; never raises for what a message contains."""
+        try:
+            mark = parse_mark(message.headers)
+        except MalformedRecord as error:
+            hold = self.sources[message.topic].hold(message.ack)
+            return [self._dead_letter(message, hold, str(error))]
+        if isinstance(mark, Watermark):
+            self.sources[message.topic].advance(mark.event_time_ms, message.ack)
+            return list(self._close_due())
+        hold = self.sources[message.topic].hold(message.ack)
+        if isinstance(mark, RoomEnd):
+            emissions = self._end_room(mark, hold)
+        else:
+            emissions = self._add_data(message, hold)
+        hold.release()
+        return emissions
+
+    def _add_data(self, message: SourceMessage, hold: Hold) -> list[Emission]:
+        metrics.events_total.labels(message.topic).inc()
+        try:
+            value = parse_json(message.value, max_bytes=self._max_message_bytes)
+            if isinstance(value, list):
+                if message.topic != "comments":
+                    raise MalformedRecord("value: found a list, expected one JSON object")
+                if len(value) > MAX_COMMENTS_A_MESSAGE:
+                    raise MalformedRecord(
+                        f"value: found {len(value)} comments, expected at most"
+                        f" {MAX_COMMENTS_A_MESSAGE}"
+                    )
+        except MalformedRecord as error:
+            return [self._dead_letter(message, hold.retain(), str(error))]
+        emissions = []
+        entries = value if isinstance(value, list) else [value]
+        for element, fields in enumerate(entries):
+            origin = Origin(
+                message.topic,
+                message.partition,
+                message.offset,
+                element if isinstance(value, list) else None,
+            )
+            try:
+                record = parse_record(_MODELS[message.topic], fields)
+                self._check_limits(record, message.topic)
+                late = self._place(record, origin, hold)
+            except MalformedRecord as error:
+                text = orjson.dumps(fields) if isinstance(value, list) else message.value
+                emissions.append(
+                    self._dead_letter(message, hold.retain(), str(error), origin, text)
+                )
+            else:
+                if late is not None:
+                    emissions.append(late)
+        return emissions
+
+    def _check_limits(self, record: Comment | Speech | FrameFeature, topic: str) -> None:
+        """Raise MalformedRecord for what no honest source sends."""
+        if isinstance(record, Comment | Speech):
+            most = (
+                self._settings.max_comment_chars
+                if isinstance(record, Comment)
+                else self._settings.max_speech_chars
+            )
+            if len(record.text) > most:
+                raise MalformedRecord(
+                    f"text: found {len(record.text)} characters, expected at most {most}"
+                )
+        if isinstance(record, Speech) and record.end_ms < record.start_ms:
+            raise MalformedRecord(
+                f"end_ms: found {record.end_ms}, expected at least start_ms {record.start_ms}"
+            )
+        watermark_ms = self.sources[topic].watermark_ms
+        if watermark_ms is not None:
+            ahead_ms = record.event_time_ms - watermark_ms
+            if ahead_ms > self._settings.max_ahead_ms:
+                raise MalformedRecord(
+                    f"event time: found {record.event_time_ms}, {ahead_ms} ms ahead of the"
+                    f" watermark, expected at most {self._settings.max_ahead_ms}"
+                )
+
+    def _place(
+        self, record: Comment | Speech | FrameFeature, origin: Origin, hold: Hold
+    ) -> Emission | None:
+        """Put a record into its segment; the `late` emission if that can no longer change."""
+        key = RoomKey.of(record.room_id, record.room_started_ms)
+        # Kept only once it holds something: a late or broken record must not leave a room behind.
+        room = self.rooms.get(key) or RoomAssembly(key, self._settings)
+        index = room.clock.index_of(record.event_time_ms)
+        source = self.sources[origin.topic]
+        if source.has_passed(room.clock.end_ms(index) + self._settings.allowed_lateness_ms):
+            metrics.late_total.labels(origin.topic).inc()
+            return Emission(
+                "late",
+                record.room_id.encode(),
+                encode_late(
+                    origin,
+                    room_id=record.room_id,
+                    segment_index=index,
+                    event_time_ms=record.event_time_ms,
+                    watermark_ms=source.watermark_ms or 0,
+                    record=record.model_dump(),
+                ),
+                holds=[hold.retain()],
+            )
+        if room.last_closed_index is not None and index <= room.last_closed_index:
+            # On time by its own watermark and yet closed: it was in, before a restart.
+            metrics.repeated_total.labels("assembler").inc()
+            return None
+        segment = room.open.get(index) or OpenSegment()
+        if not segment.add(record, origin.offset, origin.element or 0):
+            metrics.repeated_total.labels("assembler").inc()
+        room.open[index] = segment
+        self.rooms[key] = room
+        segment.holds.append(hold.retain())
+        self._schedule(room)
+        return None
+
+    def _end_room(self, mark: RoomEnd, hold: Hold) -> list[Emission]:
+        key = RoomKey.of(mark.room_id, mark.room_started_ms)
+        room = self.rooms.setdefault(key, RoomAssembly(key, self._settings))
+        last_index = room.clock.index_of(mark.event_time_ms - 1)
+        if room.last_closed_index is not None and last_index <= room.last_closed_index:
+            metrics.repeated_total.labels("assembler").inc()
+            return []
+        room.end_ms = mark.event_time_ms
+        room.end_holds.append(hold.retain())
+        self._schedule(room)
+        return []
+
+    def _close_due(self) -> Iterator[Emission]:
+        """Close what the slowest watermark has passed, in order of time and then of room id."""
+        watermark_ms = self.watermark_ms
+        while watermark_ms is not None and self._due and self._due[0].at_ms <= watermark_ms:
+            due = heapq.heappop(self._due)
+            room = self.rooms.get(due.key)
+            if room is None or self._scheduled.get(due.key) != due.at_ms:
+                continue  # the room has been rescheduled since
+            del self._scheduled[due.key]
+            if room.next_index is not None:
+                yield self._window(room, room.close_next())
+            elif room.end_ms is not None:
+                # The room ended without a segment of its own left to close.
+                holds, room.end_ms, room.end_holds = room.end_holds, None, []
+                yield Emission(None, due.key.room_id.encode(), holds=holds)
+            else:
+                yield self._forget(room)
+                continue
+            self._schedule(room)
+        metrics.rooms_active.set(len(self.rooms))
+
+    def _window(self, room: RoomAssembly, closed: ClosedSegment) -> Emission:
+        metrics.segments_total.inc()
+        for modality, present in (
+            ("frames", closed.segment.has_picture),
+            ("asr", bool(closed.segment.speech)),
+            ("comments", closed.segment.comment_count > 0),
+        ):
+            if not present:
+                metrics.missing_total.labels(modality).inc()
+        return Emission(
+            "windows",
+            room.key.room_id.encode(),
+            closed.window,
+            headers=[("closed_at_ms", b"%d" % self._wall_ms())],
+            table={
+                closed.slot_key: orjson.dumps(closed.table_slot | {"partition": self.partition})
+            },
+            holds=closed.holds,
+        )
+
+    def _forget(self, room: RoomAssembly) -> Emission:
+        """Free a finished room; by now whatever could still arrive for it is late."""
+        del self.rooms[room.key]
+        slots = range(self._settings.window_length)
+        return Emission(
+            None,
+            room.key.room_id.encode(),
+            table={room.key.slot_key(slot): None for slot in slots},
+        )
+
+    def _schedule(self, room: RoomAssembly) -> None:
+        """Look at the room again when its next segment may close, or when it may be forgotten."""
+        lateness_ms = self._settings.allowed_lateness_ms
+        index = room.next_index
+        if index is not None:
+            at_ms = room.clock.end_ms(index) + lateness_ms
+        elif room.last_index is not None:
+            at_ms = room.clock.end_ms(room.last_index) + lateness_ms
+        elif room.last_closed_index is not None:
+            end_ms = room.clock.end_ms(room.last_closed_index)
+            at_ms = end_ms + lateness_ms + self._settings.max_ahead_ms
+        else:
+            return
+        if self._scheduled.get(room.key) != at_ms:
+            self._scheduled[room.key] = at_ms
+            heapq.heappush(self._due, _Due(at_ms, room.key))
+
+    def _dead_letter(
+        self,
+        message: SourceMessage,
+        hold: Hold,
+        reason: str,
+        origin: Origin | None = None,
+        value: bytes | None = None,
+    ) -> Emission:
+        metrics.dead_letters_total.labels(message.topic).inc()
+        origin = origin or Origin(message.topic, message.partition, message.offset)
+        return Emission(
+            "dlq",
+            str(origin).encode(),
+            encode_dead_letter(
+                origin, reason, message.value if value is None else value, message.headers
+            ),
+            holds=[hold],
+        )

@@ -1,0 +1,65 @@
+"""Sending from an agent without waiting: settle each emission once Kafka has it.
+
+Order matters here. The message goes first; only when the broker has confirmed it is the table
+written, and only then are the source messages acknowledged. A crash at any point repeats work,
+and never loses any: before the table is written, the log is read again and the same window is
+built again, with the same id.
+"""
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+from typing import Any, Protocol
+
+from limelight.streams import metrics
+from limelight.streams.assembly import Emission
+
+logger = logging.getLogger(__name__)
+
+Send = Callable[[Emission, int], Awaitable[Awaitable[Any]]]
+
+
+class PartitionedTable(Protocol):
+    def put(self, partition: int, key: bytes, value: bytes | None) -> None: ...
+
+
+class Deliveries:
+    """Emissions on their way, settled in the order they were sent.
+
+    Args:
+        send: starts sending an emission to a partition; the awaitable it gives resolves when the
+            broker has it.
+        table: where closed segments are kept.
+        most_in_flight: how many may be unconfirmed before `submit` waits.
+    """
+
+    def __init__(self, send: Send, table: PartitionedTable, *, most_in_flight: int = 5_000) -> None:
+        self._send = send
+        self._table = table
+        self._in_flight: asyncio.Queue[tuple[int, int, Emission, Awaitable[Any] | None]] = (
+            asyncio.Queue(most_in_flight)
+        )
+        self._generation = 0
+
+    async def submit(self, emission: Emission, partition: int) -> None:
+        confirmed = None
+        if emission.topic is not None:
+            confirmed = await self._send(emission, partition)
+        await self._in_flight.put((self._generation, partition, emission, confirmed))
+        metrics.unacknowledged.set(self._in_flight.qsize())
+
+    def forget(self) -> None:
+        """Partitions have moved: whoever has them now settles; what is under way does not."""
+        self._generation += 1
+
+    async def run(self) -> None:
+        """Settle for ever. A failed send ends the worker, and the log is read again."""
+        while True:
+            generation, partition, emission, confirmed = await self._in_flight.get()
+            if confirmed is not None:
+                await confirmed
+            if generation == self._generation:
+                for key, value in emission.table.items():
+                    self._table.put(partition, key, value)
+                emission.settle()
+            metrics.unacknowledged.set(self._in_flight.qsize())

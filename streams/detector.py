@@ -1,0 +1,80 @@
+"""The detector agent: `scores` in, `highlights` out, one table entry a room."""
+
+import asyncio
+import logging
+
+import faust
+import orjson
+
+from limelight.streams import metrics
+from limelight.streams.dead_letters import Origin, encode_dead_letter
+from limelight.streams.detection import HighlightDetector, RoomTrend
+from limelight.streams.faust_app import raw_topic, room_table
+from limelight.streams.highlight_records import CONTENT_TYPE, encode_highlight
+from limelight.streams.records import MalformedRecord, header_map
+from limelight.streams.score_records import decode_score
+from limelight.streams.settings import Settings
+from limelight.streams.topics import Topics
+
+logger = logging.getLogger(__name__)
+
+
+def install_detector(app: faust.App, settings: Settings) -> None:
+    """Add the detector's agent and table to the app."""
+    topics = Topics(settings.kafka.topic_prefix)
+    table = room_table(app, "detector-rooms", settings.kafka.partitions)
+    highlights = raw_topic(app, topics.name("highlights"))
+    dlq = raw_topic(app, topics.name("dlq"))
+    detector = HighlightDetector(settings.detector)
+
+    async def detect_one(event: faust.types.EventT) -> None:
+        message = event.message
+        try:
+            score, timings = decode_score(
+                message.value, max_bytes=settings.kafka.max_message_bytes
+            )
+        except MalformedRecord as error:
+            metrics.dead_letters_total.labels("scores").inc()
+            origin = Origin("scores", message.partition, message.offset)
+            letter = encode_dead_letter(
+                origin, str(error), message.value, header_map(message.headers)
+            )
+            await (await dlq.send(key=str(origin).encode(), value=letter))
+            event.ack()
+            return
+        room = score.room_id.encode()
+        known = table.get(room)
+        trend = RoomTrend.from_json(orjson.loads(known)) if known else RoomTrend()
+        if known and trend.repeats(score):
+            metrics.repeated_total.labels("detector").inc()
+            event.ack()
+            return
+        sent = []
+        for highlight in detector.update(trend, score):
+            metrics.highlights_total.labels(highlight.kind).inc()
+            sent.append(
+                await highlights.send(
+                    key=room,
+                    value=encode_highlight(highlight, timings),
+                    headers=[("content-type", CONTENT_TYPE.encode())],
+                    partition=message.partition,
+                )
+            )
+        # Delivered before the table says so: a crash in between sends it again, with the same id.
+        for confirmed in sent:
+            await confirmed
+        table.put(message.partition, room, orjson.dumps(trend.to_json()))
+        event.ack()
+
+    @app.agent(raw_topic(app, topics.name("scores")), name="detector")  # type: ignore[untyped-decorator]
+    async def detect(scores: faust.StreamT[bytes]) -> None:
+        async for event in scores.noack().events():
+            try:
+                await detect_one(event)
+            except asyncio.CancelledError:
+                raise
+            except Exception:
+                logger.exception("detector failed", extra={"offset": event.message.offset})
+                await app.crash(RuntimeError("detector failed, see the log"))
+                raise
+

@@ -1,0 +1,52 @@
+"""The engine process: loads the networks, then consumes frames and windows side by side."""
+
+import asyncio
+import logging
+import signal
+from pathlib import Path
+
+from limelight.engine.encoders import load_frame_encoder
+from limelight.engine.scorer import Scorer
+from limelight.streams.frame_consumer import run_frame_consumer
+from limelight.streams.kafka import create_topics
+from limelight.streams.score_consumer import run_score_consumer
+from limelight.streams.settings import Settings
+
+logger = logging.getLogger(__name__)
+
+
+async def run_engine(settings: Settings, ready_file: Path | None) -> None:
+    """Run both consumers until SIGTERM or SIGINT; the first to fail ends both.
+
+    Raises:
+        BrokerUnavailable: Kafka does not answer.
+    """
+    await create_topics(settings.kafka)
+    encoder = await asyncio.to_thread(load_frame_encoder, settings.engine)
+    scorer = await asyncio.to_thread(Scorer, settings.engine)
+    frames_started, scores_started = asyncio.Event(), asyncio.Event()
+    tasks = [
+        asyncio.create_task(run_frame_consumer(settings, encoder, frames_started)),
+        asyncio.create_task(run_score_consumer(settings, scorer, scores_started)),
+    ]
+    loop = asyncio.get_running_loop()
+    for signal_number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(signal_number, lambda: [task.cancel() for task in tasks])
+    announcing = asyncio.create_task(_announce(ready_file, frames_started, scores_started))
+    try:
+        await asyncio.gather(*tasks)
+    except asyncio.CancelledError:
+        logger.info("engine stopped")
+    finally:
+        announcing.cancel()
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+
+async def _announce(ready_file: Path | None, *started: asyncio.Event) -> None:
+    for event in started:
+        await event.wait()
+    logger.info("engine ready")
+    if ready_file is not None:
+        ready_file.touch()

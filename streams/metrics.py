@@ -1,0 +1,47 @@
+"""Prometheus metrics of worker and engine: units in the names, never a room as a label."""
+
+import logging
+
+from prometheus_client import Counter, Gauge, Histogram, start_http_server
+
+from limelight.streams.settings import MetricsSettings
+
+logger = logging.getLogger(__name__)
+
+_LATENCY_BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
+
+events_total = Counter("limelight_events_total", "Source messages read", ["modality"])
+late_total = Counter("limelight_late_total", "Events behind their own watermark", ["modality"])
+repeated_total = Counter("limelight_repeated_total", "Events or results seen before", ["stage"])
+dead_letters_total = Counter("limelight_dead_letters_total", "Messages rejected", ["topic"])
+segments_total = Counter("limelight_segments_total", "Segments closed")
+missing_total = Counter("limelight_segments_missing_total", "Segments without it", ["modality"])
+rooms_active = Gauge("limelight_rooms_active", "Rooms with open or recent segments")
+unacknowledged = Gauge("limelight_windows_in_flight", "Windows sent and not yet confirmed")
+frames_encoded_total = Counter("limelight_frames_encoded_total", "Pictures encoded")
+scores_total = Counter("limelight_scores_total", "Windows scored", ["decided_by"])
+score_latency_seconds = Histogram(
+    "limelight_close_to_score_seconds", "Segment close to score", buckets=_LATENCY_BUCKETS
+)
+engine_batch_windows = Histogram(
+    "limelight_engine_batch_windows", "Windows in a batch", buckets=(1, 2, 4, 8, 16, 32, 64, 128)
+)
+highlights_total = Counter("limelight_highlights_total", "Highlight events", ["kind"])
+pushes_total = Counter("limelight_pushes_total", "Push attempts", ["outcome"])
+push_latency_seconds = Histogram(
+    "limelight_close_to_delivery_seconds", "Segment close to delivery", buckets=_LATENCY_BUCKETS
+)
+
+
+def serve(settings: MetricsSettings) -> None:
+    """Start the metrics server unless its port is 0; it also answers the health check."""
+    if settings.port:
+        try:
+            start_http_server(settings.port, addr=settings.host)
+        except OSError as error:
+            raise OSError(
+                error.errno,
+                f"metrics.port {settings.port}: found it taken on {settings.host}, expected a free"
+                " port (LIMELIGHT_METRICS_PORT)",
+            ) from error
+        logger.info("metrics server started", extra={"port": settings.port})
