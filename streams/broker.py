@@ -5,17 +5,14 @@ machine and one run: nothing survives it, and its memory grows with what is prod
 """
 
 import asyncio
-import ctypes
 import logging
-import os
 import signal
 import socket
-import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
-from limelight.engine.errors import LimelightError
+from limelight.streams.child import Child, child_process
 from limelight.streams.kafka import BrokerUnavailable, connect_admin, create_topics
 from limelight.streams.settings import KafkaSettings
 
@@ -24,7 +21,6 @@ logger = logging.getLogger(__name__)
 # A group join takes half the session timeout on this broker.
 EMBEDDED_SESSION_TIMEOUT_S = 5.0
 EMBEDDED_PARTITIONS = 4
-_PR_SET_PDEATHSIG = 1
 
 
 def free_port() -> int:
@@ -45,12 +41,6 @@ def require_free_port(host: str, port: int, what: str) -> None:
             raise BrokerUnavailable(
                 f"{what}: found port {port} on {host} taken ({error.strerror}), expected a free one"
             ) from error
-
-
-def die_with_parent() -> None:
-    """Let the kernel end this child when its parent dies, even by SIGKILL (Linux only)."""
-    if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
 
 
 def embedded_kafka(port: int, partitions: int = EMBEDDED_PARTITIONS) -> KafkaSettings:
@@ -76,100 +66,52 @@ def _broker_binary() -> str:
         raise BrokerUnavailable(f"embedded broker: {error}") from error
 
 
-class BrokerDied(LimelightError):
-    """The embedded broker ended by itself; what was in its memory is gone."""
-
-
 @asynccontextmanager
-async def embedded_broker(
-    settings: KafkaSettings, log_file: Path
-) -> AsyncIterator[asyncio.subprocess.Process]:
-    """A running broker with its topics; ended when the block is left, however it is left.
+async def embedded_broker(settings: KafkaSettings, log_file: Path) -> AsyncIterator[Child]:
+    """A running broker with its topics, for the length of a block.
 
     Raises:
         BrokerUnavailable: the port is taken, there is no binary, or it does not answer.
+        ChildDied: it ended while starting.
     """
     host, _, port = settings.bootstrap_servers.partition(":")
     require_free_port(host, int(port), "embedded broker")
     url = f"tcp://{settings.bootstrap_servers}"
-    with log_file.open("ab") as log:
-        process = await asyncio.create_subprocess_exec(
-            _broker_binary(),
-            "broker",
-            "--listener-url",
-            url,
-            "--advertised-listener-url",
-            url,
-            "--storage-engine",
-            "memory://tansu/",
-            stdin=asyncio.subprocess.DEVNULL,
-            stdout=log,
-            stderr=log,
-            env={**os.environ, "RUST_LOG": "warn"},
-            # Ctrl-C goes to the whole foreground group; the broker must outlive its clients.
-            start_new_session=True,
-            preexec_fn=die_with_parent,
-        )
-    try:
-        await _until_ready(process, settings, log_file)
+    command = [_broker_binary(), "broker", "--storage-engine", "memory://tansu/"]
+    command += ["--listener-url", url, "--advertised-listener-url", url]
+    async with child_process("embedded broker", command, log_file, {"RUST_LOG": "warn"}) as child:
+        await child.wait_until(asyncio.create_task(_until_it_answers(settings)))
         await create_topics(settings)
-        yield process
-    finally:
-        await stop_process(process)
+        yield child
 
 
-async def _until_ready(
-    process: asyncio.subprocess.Process, settings: KafkaSettings, log_file: Path
-) -> None:
-    connecting = asyncio.create_task(connect_admin(settings))
-    ended = asyncio.create_task(process.wait())
-    await asyncio.wait({connecting, ended}, return_when=asyncio.FIRST_COMPLETED)
-    ended.cancel()
-    if not connecting.done():
-        connecting.cancel()
-        raise BrokerUnavailable(
-            f"embedded broker: found it ended with status {process.returncode} at start,"
-            f" see {log_file}"
-        )
-    await (await connecting).close()
-
-
-async def stop_process(process: asyncio.subprocess.Process, grace_s: float = 8.0) -> int:
-    """Ask a child to end, insist after `grace_s`, and give its exit status."""
-    if process.returncode is None:
-        process.terminate()
-        try:
-            await asyncio.wait_for(process.wait(), grace_s)
-        except TimeoutError:
-            logger.warning("child had to be killed", extra={"pid": process.pid})
-            process.kill()
-            await process.wait()
-    return process.returncode or 0
+async def _until_it_answers(settings: KafkaSettings) -> None:
+    admin = await connect_admin(settings)
+    await admin.close()
 
 
 async def serve_broker(port: int, partitions: int, log_file: Path) -> None:
     """Run the broker in the foreground until SIGINT or SIGTERM.
 
     Raises:
-        BrokerDied: it ended by itself.
+        ChildDied: it ended by itself.
     """
     kafka = embedded_kafka(port, partitions)
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for signal_number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(signal_number, stop.set)
-    async with embedded_broker(kafka, log_file) as process:
+    async with embedded_broker(kafka, log_file) as child:
         logger.info(
-            "broker ready: set LIMELIGHT_KAFKA_BOOTSTRAP_SERVERS and LIMELIGHT_KAFKA_PARTITIONS",
-            extra={"servers": kafka.bootstrap_servers, "partitions": partitions},
+            "broker ready",
+            extra={
+                "LIMELIGHT_KAFKA_BOOTSTRAP_SERVERS": kafka.bootstrap_servers,
+                "LIMELIGHT_KAFKA_PARTITIONS": partitions,
+                "LIMELIGHT_KAFKA_SESSION_TIMEOUT_S": kafka.session_timeout_s,
+            },
         )
-        stopped = asyncio.create_task(stop.wait())
-        ended = asyncio.create_task(process.wait())
-        await asyncio.wait({stopped, ended}, return_when=asyncio.FIRST_COMPLETED)
-        for task in (stopped, ended):
-            task.cancel()
-        if not stop.is_set():
-            raise BrokerDied(
-                f"embedded broker: found it ended with status {process.returncode},"
-                f" see {log_file}"
-            )
+        await child.wait_until(asyncio.create_task(_wait(stop)))
+
+
+async def _wait(event: asyncio.Event) -> None:
+    await event.wait()

@@ -1,0 +1,70 @@
+"""`limelight demo` and `limelight replay`: options in, one call out."""
+
+import asyncio
+from datetime import datetime
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+Speed = Annotated[
+    float, typer.Option(min=0, help="Event time over real time; 0 is as fast as possible.")
+]
+
+
+def demo(
+    recording: Annotated[
+        list[Path] | None,
+        typer.Option(help="A recording's folder, again for each; without it the bundled ones."),
+    ] = None,
+    out: Annotated[Path, typer.Option(help="Where summary, report and logs go.")] = Path(
+        "demo-out"
+    ),
+    speed: Speed = 60.0,
+    keep: Annotated[bool, typer.Option("--keep", help="Leave everything running.")] = False,
+) -> None:
+    """Play recordings as live rooms through the whole system, and report what it found."""
+    from rich.console import Console
+
+    from limelight.replay.demo import DemoOptions, bundled_recordings, run_demo
+    from limelight.replay.report import write_report
+    from limelight.streams import logs
+    from limelight.streams.settings import settings
+
+    current = settings()
+    logs.configure("WARNING" if current.log_level == "INFO" else current.log_level)
+    console = Console()
+    folders = recording or bundled_recordings()
+    options = DemoOptions(folders, out, speed, keep)
+    state = asyncio.run(run_demo(options, current, console))
+    report = write_report(folders, state, out, segment_ms=current.assembler.segment_ms)
+    console.print_json((out / "summary.json").read_text())
+    console.print(f"report: {report}\nsummary: {out / 'summary.json'}", highlight=False)
+
+
+def replay(
+    recordings: Annotated[list[Path], typer.Argument(help="Folders with a recording.toml.")],
+    speed: Speed = 60.0,
+    kafka: Annotated[
+        str, typer.Option(help="Bootstrap servers; without it those of the settings.")
+    ] = "",
+    start_at: Annotated[
+        datetime | None,
+        typer.Option(
+            help="Event time (UTC) at which all recordings start; without it the earliest"
+            " recording's own. A topic's time only goes forward: a second replay into the same"
+            " topics must start after the end of the first."
+        ),
+    ] = None,
+) -> None:
+    """Play recordings into Kafka, as if their rooms were on air."""
+    from limelight.replay.replay import run_replay
+    from limelight.streams import logs
+    from limelight.streams.settings import settings
+
+    current = settings()
+    logs.configure(current.log_level)
+    if kafka:
+        options = current.kafka.model_copy(update={"bootstrap_servers": kafka})
+        current = current.model_copy(update={"kafka": options})
+    asyncio.run(run_replay(recordings, current, speed=speed, start_at=start_at))

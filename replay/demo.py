@@ -1,0 +1,228 @@
+"""`limelight demo`: the whole system on one machine, on recordings played as live rooms.
+
+Real parts only: a broker, a worker and an engine as processes of their own, the player, and an
+HTTP receiver. They are what production runs; only the broker is an embedded one.
+"""
+
+import asyncio
+import base64
+import contextlib
+import logging
+import secrets
+import sys
+import time
+from collections.abc import AsyncIterator, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import orjson
+from pydantic import SecretStr
+from rich.console import Console
+
+from limelight.engine.errors import LimelightError
+from limelight.replay.demo_state import DemoState, RoomSeen
+from limelight.replay.live_view import LiveView
+from limelight.replay.observer import observe
+from limelight.replay.player import play
+from limelight.replay.recording import Recording, load_recording
+from limelight.streams.broker import embedded_broker, embedded_kafka, free_port
+from limelight.streams.child import Child, child_process
+from limelight.streams.receiver import Receiver
+from limelight.streams.settings import PushSettings, Settings
+
+logger = logging.getLogger(__name__)
+
+BUNDLED = Path(__file__).parent / "recordings"
+START_LIMIT_S = 120.0
+# Without any change for this long, something is stuck.
+STALL_LIMIT_S = 45.0
+# Nothing changes any more: also not a delivery that a receiver would count twice.
+QUIET_S = 1.5
+
+
+class DemoStalled(LimelightError):
+    """The demo waits for something that does not come."""
+
+
+@dataclass(frozen=True, slots=True)
+class DemoOptions:
+    recordings: Sequence[Path]
+    out_dir: Path
+    speed: float
+    keep: bool
+
+
+def bundled_recordings() -> list[Path]:
+    return sorted(manifest.parent for manifest in BUNDLED.glob("*/recording.toml"))
+
+
+async def run_demo(options: DemoOptions, settings: Settings, console: Console) -> DemoState:
+    """Play, wait until everything has arrived, and write `summary.json`.
+
+    Raises:
+        DemoStalled, ChildDied, BrokerUnavailable, MalformedRecording: what went wrong; whatever
+            was started has ended when this raises.
+    """
+    recordings = [load_recording(folder) for folder in options.recordings]
+    options.out_dir.mkdir(parents=True, exist_ok=True)
+    base_ms = min(recording.started_ms for recording in recordings)
+    state = DemoState({recording.room_id: RoomSeen() for recording in recordings})
+    started_s = time.monotonic()
+    async with AsyncExitStack() as stack:
+        console.print("starting broker, receiver, worker and engine ...")
+        receiver_url, push = await stack.enter_async_context(_receiver(state, console))
+        settings, children = await stack.enter_async_context(
+            _processes(settings, push, options.out_dir / "logs")
+        )
+        await stack.enter_async_context(_task(observe(settings.kafka, state)))
+        console.print(f"ready after {time.monotonic() - started_s:.0f} s; playing", highlight=False)
+        view = LiveView(console, recordings, state, base_ms, options.speed)
+        with view:
+            playing = asyncio.create_task(
+                play(
+                    recordings,
+                    settings,
+                    base_ms=base_ms,
+                    speed=options.speed,
+                    on_progress=view.advance,
+                )
+            )
+            try:
+                await _until_complete(playing, state, children)
+            finally:
+                playing.cancel()
+        if options.keep:
+            await _keep(console, settings, receiver_url, children)
+    summary = state.summary() | {
+        "recordings": {recording.room_id: recording.note for recording in recordings},
+        "speed": options.speed,
+        "seconds": round(time.monotonic() - started_s, 1),
+    }
+    (options.out_dir / "summary.json").write_bytes(orjson.dumps(summary, option=orjson.OPT_INDENT_2))
+    return state
+
+
+@asynccontextmanager
+async def _receiver(state: DemoState, console: Console) -> AsyncIterator[tuple[str, PushSettings]]:
+    secret = "whsec_" + base64.b64encode(secrets.token_bytes(24)).decode()
+
+    def on_event(event: dict[str, Any]) -> None:
+        state.see_delivery(event, int(time.time() * 1000))
+        data = event["data"]
+        if data["kind"] != "updated":
+            console.print(
+                f"  {'▲' if data['kind'] == 'opened' else '▼'} {data['room_id']}"
+                f" {data['kind']}: {data['reason']}",
+                markup=False,
+                highlight=False,
+            )
+
+    runner, port = await Receiver(secret, on_event).start("127.0.0.1", 0)
+    url = f"http://127.0.0.1:{port}/highlights"
+    try:
+        yield url, PushSettings(
+            endpoint=url, secret=SecretStr(secret), allow_private_addresses=True
+        )
+    finally:
+        await runner.cleanup()
+
+
+@asynccontextmanager
+async def _processes(
+    settings: Settings, push: PushSettings, logs: Path
+) -> AsyncIterator[tuple[Settings, list[Child]]]:
+    """Broker, worker and engine, all at work, and the settings that reach them."""
+    logs.mkdir(parents=True, exist_ok=True)
+    kafka = embedded_kafka(free_port())
+    environment = {
+        "LIMELIGHT_KAFKA_BOOTSTRAP_SERVERS": kafka.bootstrap_servers,
+        "LIMELIGHT_KAFKA_PARTITIONS": str(kafka.partitions),
+        "LIMELIGHT_KAFKA_SESSION_TIMEOUT_S": str(kafka.session_timeout_s),
+        "LIMELIGHT_PUSH_ENDPOINT": push.endpoint,
+        "LIMELIGHT_PUSH_SECRET": push.secret.get_secret_value(),
+        "LIMELIGHT_PUSH_ALLOW_PRIVATE_ADDRESSES": "true",
+        # At many times real speed a source is behind for a moment without being silent.
+        "LIMELIGHT_ASSEMBLER_SILENT_SOURCE_DEADLINE_S": "300",
+    }
+    async with AsyncExitStack() as stack:
+        children = [await stack.enter_async_context(embedded_broker(kafka, logs / "broker.log"))]
+        ready_files = []
+        for name, extra in (("worker", ("--data-dir", str(logs / "worker"))), ("engine", ())):
+            ready_file = logs / f"{name}.ready"
+            ready_file.unlink(missing_ok=True)
+            command = (sys.executable, "-m", "limelight.streams.cli", name, *extra)
+            child = await stack.enter_async_context(
+                child_process(
+                    name,
+                    (*command, "--ready-file", str(ready_file)),
+                    logs / f"{name}.log",
+                    environment,
+                )
+            )
+            children.append(child)
+            ready_files.append((child, ready_file))
+        for child, ready_file in ready_files:
+            await child.wait_until(asyncio.create_task(_until_exists(child.name, ready_file)))
+        yield settings.model_copy(update={"kafka": kafka, "push": push}), children
+
+
+async def _until_exists(name: str, file: Path) -> None:
+    deadline_s = time.monotonic() + START_LIMIT_S
+    while not file.exists():
+        if time.monotonic() > deadline_s:
+            raise DemoStalled(f"{name}: found it not ready after {START_LIMIT_S:g} s")
+        await asyncio.sleep(0.1)
+
+
+@asynccontextmanager
+async def _task(work: Any) -> AsyncIterator[asyncio.Task[Any]]:
+    task = asyncio.create_task(work)
+    try:
+        yield task
+    finally:
+        task.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await task
+
+
+async def _until_complete(
+    playing: asyncio.Task[Any], state: DemoState, children: Sequence[Child]
+) -> None:
+    """Wait until all is played, scored and delivered, and nothing changes any more."""
+    changed_s = time.monotonic()
+    before = state.progress()
+    while True:
+        await asyncio.sleep(0.1)
+        for child in children:
+            if child.process.returncode is not None:
+                raise child.died()
+        if playing.done():
+            state.events_in = playing.result()
+        now_s = time.monotonic()
+        if state.progress() != before:
+            before, changed_s = state.progress(), now_s
+        quiet_s = now_s - changed_s
+        if playing.done() and state.is_complete and quiet_s > QUIET_S:
+            return
+        if playing.done() and quiet_s > STALL_LIMIT_S:
+            raise DemoStalled(
+                f"demo: found no progress for {STALL_LIMIT_S:g} s after everything was played;"
+                f" {state.missing()}"
+            )
+
+
+async def _keep(
+    console: Console, settings: Settings, receiver_url: str, children: Sequence[Child]
+) -> None:
+    console.print(
+        f"kept running: Kafka at {settings.kafka.bootstrap_servers}"
+        f" ({settings.kafka.partitions} partitions), receiver at {receiver_url}; Ctrl-C ends it",
+        highlight=False,
+    )
+    while True:
+        await asyncio.sleep(0.5)
+        for child in children:
+            if child.process.returncode is not None:
+                raise child.died()

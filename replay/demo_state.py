@@ -1,0 +1,116 @@
+"""What a demo has seen: scores, highlights, deliveries, and the figures made of them."""
+
+from collections import Counter
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from limelight.engine.score import Score
+
+
+@dataclass(slots=True)
+class RoomSeen:
+    """One room's curve and what came of it."""
+
+    scores: dict[int, Score] = field(default_factory=dict)
+    highlights: dict[str, dict[str, Any]] = field(default_factory=dict)  # newest event by highlight
+    latency_ms: int = 0
+    finished: bool = False
+
+    @property
+    def newest(self) -> Score | None:
+        return self.scores[max(self.scores)] if self.scores else None
+
+
+@dataclass(slots=True)
+class DemoState:
+    """Fed by the observer of the topics and by the receiver."""
+
+    rooms: dict[str, RoomSeen]
+    events_in: Counter[str] = field(default_factory=Counter)
+    window_ids: set[str] = field(default_factory=set)
+    event_kinds: dict[str, str] = field(default_factory=dict)  # highlight event id -> kind
+    delivered: dict[str, int] = field(default_factory=dict)  # event id -> close-to-delivery ms
+    late: list[dict[str, Any]] = field(default_factory=list)
+    dead_letters: list[dict[str, Any]] = field(default_factory=list)
+    close_to_score_ms: list[int] = field(default_factory=list)
+
+    def see_score(self, score: Score, timings: dict[str, int]) -> None:
+        room = self.rooms.setdefault(score.room_id, RoomSeen())
+        if score.segment_index in room.scores:
+            return
+        room.scores[score.segment_index] = score
+        room.latency_ms = timings["scored_at_ms"] - timings["closed_at_ms"]
+        room.finished = room.finished or score.final
+        self.close_to_score_ms.append(room.latency_ms)
+
+    def see_highlight(self, event: dict[str, Any]) -> None:
+        self.event_kinds[event["id"]] = event["data"]["kind"]
+        room = self.rooms.setdefault(event["data"]["room_id"], RoomSeen())
+        room.highlights[event["subject"]] = event
+
+    def see_delivery(self, event: dict[str, Any], now_ms: int) -> None:
+        self.delivered[event["id"]] = now_ms - event["data"]["timings"]["closed_at_ms"]
+
+    @property
+    def is_complete(self) -> bool:
+        """Every room is scored to its end, every highlight has closed and every event arrived."""
+        kinds = Counter(self.event_kinds.values())
+        rejected = sum(letter["topic"] == "highlights" for letter in self.dead_letters)
+        return (
+            all(room.finished for room in self.rooms.values())
+            and kinds["opened"] == kinds["closed"]
+            and len(self.delivered) + rejected >= len(self.event_kinds)
+        )
+
+    def progress(self) -> tuple[int, ...]:
+        """Numbers that change whenever anything does."""
+        return (
+            len(self.window_ids),
+            len(self.close_to_score_ms),
+            len(self.event_kinds),
+            len(self.delivered),
+            len(self.late),
+            len(self.dead_letters),
+        )
+
+    def missing(self) -> str:
+        """What a demo that does not end is waiting for."""
+        open_rooms = sorted(room_id for room_id, room in self.rooms.items() if not room.finished)
+        undelivered = sorted(set(self.event_kinds) - set(self.delivered))
+        kinds = Counter(self.event_kinds.values())
+        return (
+            f"rooms not scored to their end: {open_rooms or 'none'};"
+            f" highlight events not delivered: {undelivered or 'none'};"
+            f" highlights opened {kinds['opened']}, closed {kinds['closed']}"
+        )
+
+    def summary(self) -> dict[str, Any]:
+        """The figures of `summary.json`; latencies in ms, None where nothing was measured."""
+        kinds = Counter(self.event_kinds.values())
+        scores = [score for room in self.rooms.values() for score in room.scores.values()]
+        return {
+            "rooms": len(self.rooms),
+            "events_in": dict(sorted(self.events_in.items())),
+            "segments": len({(score.room_id, score.segment_index) for score in scores}),
+            "windows": len(self.window_ids),
+            "scores": len(scores),
+            "decided_by": dict(Counter(score.decided_by for score in scores)),
+            "model_versions": sorted({score.model_version for score in scores}),
+            "highlights_opened": kinds["opened"],
+            "highlights_closed": kinds["closed"],
+            "highlight_events": len(self.event_kinds),
+            "delivered": len(self.delivered),
+            "late": len(self.late),
+            "dead_letters": len(self.dead_letters),
+            "close_to_score_ms": _percentiles(self.close_to_score_ms),
+            "close_to_delivery_ms": _percentiles(list(self.delivered.values())),
+        }
+
+
+def _percentiles(values: list[int]) -> dict[str, float | None]:
+    if not values:
+        return {"p50": None, "p99": None}
+    p50, p99 = np.percentile(values, [50, 99])
+    return {"p50": round(float(p50), 1), "p99": round(float(p99), 1)}

@@ -1,0 +1,272 @@
+"""Single pictures out of a video, found by seeking, without decoding the whole film."""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import av
+from av.stream import Disposition
+from limelight.replay.readers.malformed import MalformedRecording, Place
+from PIL.Image import Image
+
+MAX_SIDE_PIXELS = 8_192
+
+# Text that FFmpeg would take for a playlist may name other files and addresses.
+_HEAD_BYTES = 1_024
+_OPEN_OPTIONS = {"protocol_whitelist": "file"}
+
+# A container may seek to a key frame behind the one asked for; each further try starts earlier.
+_SEEK_BACK_MS = (0, 1_000, 10_000, 60_000)
+
+# A stream's stated end may lie this far behind its last picture, as when the sound is longer.
+_END_TOLERANCE_MS = 2_000
+
+# Without a key frame to go by, a gap up to this is decoded through rather than sought over.
+_NEARBY_MS = 10_000
+
+
+@dataclass(frozen=True, slots=True)
+class VideoFrame:
+    """The picture on screen at `offset_ms` from the video's start, RGB, upright."""
+
+    offset_ms: int
+    image: Image
+
+
+def read_frames(video_path: Path, offsets_ms: Iterable[int], *, loop: bool) -> Iterator[VideoFrame]:
+    """Yields the picture at each offset; see `FrameReader.read`."""
+    with FrameReader(video_path) as reader:
+        yield from reader.read(offsets_ms, loop=loop)
+
+
+def segment_frame_offsets(segment_ms: int, count: int = 3) -> tuple[int, ...]:
+    """Centres of `count` equal parts of a segment: 5, 15 and 25 s of 30 s."""
+    if segment_ms <= 0 or count <= 0:
+        raise ValueError(f"segment_ms {segment_ms}, count {count}: both must be above 0")
+    return tuple(segment_ms * (2 * part + 1) // (2 * count) for part in range(count))
+
+
+class FrameReader:
+    """An open video; `decoded_frames` counts what its decoder has given so far.
+
+    Raises:
+        MalformedRecording: not a video, no video stream, or pictures above `MAX_SIDE_PIXELS`.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.decoded_frames = 0
+        self._place = Place(path)
+        self._container = _open_video(path)
+        # A second handle looks for key frames without disturbing the first one's decoder.
+        self._scout = _open_video(path)
+        try:
+            self._stream = _picture_stream(path, self._container)
+            self._scout_stream = self._scout.streams[self._stream.index]
+            self.width = int(self._stream.codec_context.width)
+            self.height = int(self._stream.codec_context.height)
+            _check_size(self._place, self.width, self.height)
+            self._ms_per_tick = 1000 * Fraction(self._stream.time_base)
+            self._start_pts = int(self._stream.start_time or 0)
+            self.duration_ms = self._stated_duration_ms() or self._scanned_duration_ms()
+        except BaseException:
+            self.close()
+            raise
+        self._frames: Iterator[Any] = iter(())
+        self._shown: Any = None
+        self._ahead: Any = None
+
+    def __enter__(self) -> "FrameReader":
+        return self
+
+    def __exit__(
+        self,
+        error_type: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        self._container.close()
+        self._scout.close()
+
+    def read(self, offsets_ms: Iterable[int], *, loop: bool) -> Iterator[VideoFrame]:
+        """Yields the picture at each offset, in the order given; ascending is cheapest.
+
+        With `loop` an offset wraps at the video's duration; without, the first one beyond it ends
+        the reading.
+
+        Raises:
+            MalformedRecording: the video is damaged or ends before its stated end. What comes
+                before the damage is yielded first.
+        """
+        for offset_ms in offsets_ms:
+            if offset_ms < 0:
+                raise ValueError(f"offset_ms: found {offset_ms}, expected 0 or more")
+            if not loop and offset_ms >= self.duration_ms:
+                return
+            yield VideoFrame(offset_ms, self._image_at(offset_ms % self.duration_ms))
+
+    def _image_at(self, position_ms: int) -> Image:
+        place = Place(self.path, f"at {position_ms / 1000:.1f} s")
+        try:
+            frame = self._frame_at(position_ms)
+            if frame is None:
+                raise place.malformed("no picture", f"a video of {self.duration_ms / 1000:.1f} s")
+            if frame.is_corrupt:
+                raise place.malformed("a damaged picture", "an intact one")
+            _check_size(place, frame.width, frame.height)
+            image: Image = frame.to_image()
+            return image.rotate(frame.rotation, expand=True) if frame.rotation else image
+        except av.FFmpegError as error:
+            raise place.malformed(f"damage ({error.strerror})", "a picture") from error
+
+    def _frame_at(self, position_ms: int) -> Any:
+        """The frame on screen at `position_ms`; None where the file has ended before."""
+        target_pts = self._start_pts + int(position_ms / self._ms_per_tick)
+        if self._is_within_reach(target_pts):
+            self._advance(target_pts)
+        else:
+            for back_ms in _SEEK_BACK_MS:
+                self._seek(max(0, position_ms - back_ms))
+                self._advance(target_pts)
+                if self._shown is not None:
+                    break
+            else:
+                self._start_over()
+                self._advance(target_pts)
+        if self._shown is None and self._ahead is not None:
+            # The stated start lies before the first picture.
+            return self._ahead
+        is_at_end = self._ahead is None and not self._covers(target_pts)
+        if is_at_end and target_pts - self._shown_end_pts() > self._tolerance_pts():
+            return self._shown if self._other_streams_reach_the_end() else None
+        return self._shown
+
+    def _is_within_reach(self, target_pts: int) -> bool:
+        """Whether decoding on gets there sooner than seeking."""
+        if self._shown is None or self._shown.pts > target_pts:
+            return False
+        is_ahead_later = self._ahead is not None and self._ahead.pts > target_pts
+        if is_ahead_later or self._covers(target_pts):
+            return True
+        key_frame_pts = self._key_frame_before(target_pts)
+        if key_frame_pts is None:
+            return bool((target_pts - self._shown.pts) * self._ms_per_tick <= _NEARBY_MS)
+        return key_frame_pts <= int(self._shown.pts)
+
+    def _key_frame_before(self, target_pts: int) -> int | None:
+        self._scout.seek(target_pts, stream=self._scout_stream, backward=True)
+        for packet in self._scout.demux(self._scout_stream):
+            if packet.pts is not None and packet.is_keyframe:
+                return int(packet.pts) if packet.pts <= target_pts else None
+        return None
+
+    def _seek(self, position_ms: int) -> None:
+        pts = self._start_pts + int(position_ms / self._ms_per_tick)
+        self._container.seek(pts, stream=self._stream, backward=True)
+        self._frames = self._container.decode(self._stream)
+        self._shown = self._ahead = None
+
+    def _start_over(self) -> None:
+        """Opens the file anew: an MPEG transport stream cannot seek to its first key frame."""
+        self._container.close()
+        self._container = _open_video(self.path)
+        self._stream = _picture_stream(self.path, self._container)
+        self._frames = self._container.decode(self._stream)
+        self._shown = self._ahead = None
+
+    def _advance(self, target_pts: int) -> None:
+        """Decodes until `_shown` is the last frame that starts at or before the target.
+
+        A frame that says how long it is shown needs no look at the next one, kept in `_ahead`.
+        """
+        while not self._covers(target_pts):
+            if self._ahead is not None:
+                if self._ahead.pts > target_pts:
+                    return
+                self._shown, self._ahead = self._ahead, None
+                continue
+            frame = next(self._frames, None)
+            if frame is None:
+                return
+            self.decoded_frames += 1
+            if frame.pts is not None:
+                self._ahead = frame
+
+    def _covers(self, target_pts: int) -> bool:
+        if self._shown is None:
+            return False
+        return bool(self._shown.pts <= target_pts < self._shown_end_pts())
+
+    def _shown_end_pts(self) -> int:
+        if self._shown is None:
+            return self._start_pts
+        return int(self._shown.pts + (self._shown.duration or 0))
+
+    def _tolerance_pts(self) -> int:
+        return int(_END_TOLERANCE_MS / self._ms_per_tick)
+
+    def _stated_duration_ms(self) -> int:
+        if self._stream.duration:
+            return int(self._stream.duration * self._ms_per_tick)
+        return int((self._container.duration or 0) / (av.time_base / 1000))
+
+    def _scanned_duration_ms(self) -> int:
+        """For a live download that never got its header: reads on to the end, decoding nothing."""
+        end_pts = self._start_pts
+        for packet in self._scout.demux(self._scout_stream):
+            if packet.pts is not None:
+                end_pts = max(end_pts, packet.pts + (packet.duration or 0))
+        duration_ms = int((end_pts - self._start_pts) * self._ms_per_tick)
+        if duration_ms <= 0:
+            raise self._place.malformed("no picture with a time", "a video")
+        return duration_ms
+
+    def _other_streams_reach_the_end(self) -> bool:
+        """Whether the pictures just end before the sound, so that the file is whole after all."""
+        if self._stream.duration:
+            return False
+        end_s = self.duration_ms / 1000
+        self._scout.seek(int(end_s * av.time_base), backward=True)
+        for packet in self._scout.demux():
+            if packet.pts is not None and packet.stream.index != self._stream.index:
+                packet_s = float(packet.pts * packet.time_base)
+                if (end_s - packet_s) * 1000 <= _END_TOLERANCE_MS:
+                    return True
+        return False
+
+
+def _open_video(path: Path) -> Any:
+    expected = "a video that FFmpeg can open"
+    with path.open("rb") as file:
+        head = file.read(_HEAD_BYTES)
+    if not head:
+        raise MalformedRecording(path, None, "an empty file", expected)
+    if not any(byte < 32 and byte not in b"\t\n\r" for byte in head):
+        raise MalformedRecording(path, None, f"text that starts {head[:40]!r}", expected)
+    try:
+        return av.open(f"file:{path}", options=_OPEN_OPTIONS)
+    except av.FFmpegError as error:
+        found = f"a file that it cannot read ({error.strerror})"
+        raise MalformedRecording(path, None, found, expected) from error
+
+
+def _picture_stream(path: Path, container: Any) -> Any:
+    """The first video stream that is not a cover picture."""
+    for stream in container.streams.video:
+        if not stream.disposition & Disposition.attached_pic:
+            return stream
+    kinds = ", ".join(stream.type for stream in container.streams) or "nothing"
+    raise MalformedRecording(path, None, f"streams of {kinds}", "a video stream")
+
+
+def _check_size(place: Place, width: int, height: int) -> None:
+    if not (0 < width <= MAX_SIDE_PIXELS and 0 < height <= MAX_SIDE_PIXELS):
+        raise place.malformed(
+            f"pictures of {width} x {height}", f"at most {MAX_SIDE_PIXELS} x {MAX_SIDE_PIXELS}"
+        )

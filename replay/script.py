@@ -1,0 +1,204 @@
+"""What a replay sends, in order: the messages of recordings as a live platform would send them.
+
+All recordings start together at `base_ms`. Comments go out in lists of two seconds, which is what
+keeps an assembler fast. Marks are exact: one at M follows every message with an older event time,
+because both lists and marks sit on the same two-second grid.
+"""
+
+import heapq
+import io
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import groupby
+
+import orjson
+from limelight.replay.frames import FrameReader, segment_frame_offsets
+from limelight.replay.readers.lines import CommentLine
+from limelight.replay.recording import Recording
+from limelight.streams.records import (
+    Comment,
+    Engagement,
+    FrameHeaders,
+    Headers,
+    RoomEnd,
+    Speech,
+    Watermark,
+    to_json,
+)
+from limelight.streams.topics import MARKED_SOURCE_TOPICS, partition_of
+
+COMMENT_LIST_MS = 2_000
+FRAMES_A_SEGMENT = 3
+JPEG_QUALITY = 85
+_COUNTS = frozenset(Engagement.model_fields) - {"room_id", "streamer_id", "room_started_ms", "paid"}
+
+
+@dataclass(frozen=True, slots=True)
+class ScriptedMessage:
+    """One message to send when event time reaches `at_ms`; `topic` without prefix."""
+
+    at_ms: int
+    topic: str
+    partition: int
+    key: bytes | None
+    value: bytes
+    headers: Headers
+
+
+@dataclass(frozen=True, slots=True)
+class _Room:
+    """A recording as a live room: its ids, and where its messages go."""
+
+    recording: Recording
+    base_ms: int
+    partition: int
+
+    @property
+    def started_ms(self) -> int | None:
+        return self.base_ms if self.recording.align_to_start else None
+
+    def message(
+        self, at_ms: int, topic: str, value: bytes, headers: Headers | None = None
+    ) -> ScriptedMessage:
+        key = self.recording.room_id.encode()
+        return ScriptedMessage(at_ms, topic, self.partition, key, value, headers or [])
+
+
+def script(
+    recordings: Sequence[Recording],
+    *,
+    base_ms: int,
+    segment_ms: int,
+    partitions: int,
+    mark_interval_ms: int,
+) -> Iterator[ScriptedMessage]:
+    """Every message of the recordings and the marks between them, in event-time order.
+
+    Raises:
+        ValueError: no recordings, two with one room id, or marks off the comments' grid.
+        MalformedRecording: a file turns out broken on the way.
+    """
+    if not recordings:
+        raise ValueError("replay: found no recordings, expected at least one")
+    ids = [recording.room_id for recording in recordings]
+    if len(set(ids)) < len(ids):
+        raise ValueError(f"replay: found a room id twice among {sorted(ids)}, expected each once")
+    if mark_interval_ms <= 0 or mark_interval_ms % COMMENT_LIST_MS:
+        raise ValueError(
+            f"mark_interval_ms: found {mark_interval_ms}, expected a multiple of {COMMENT_LIST_MS}"
+        )
+    rooms = [
+        _Room(recording, base_ms, partition_of(recording.room_id, partitions))
+        for recording in recordings
+    ]
+    streams = [_room_messages(room, segment_ms) for room in rooms]
+    merged = heapq.merge(*streams, key=lambda message: message.at_ms)
+    next_mark_ms = base_ms
+    for message in merged:
+        while next_mark_ms <= message.at_ms:
+            yield from _marks(next_mark_ms, partitions)
+            next_mark_ms += mark_interval_ms
+        yield message
+    last_ms = base_ms + max(recording.duration_ms for recording in recordings)
+    # Far enough to close every room's last segment, whatever its phase and the allowed lateness.
+    yield from _marks(last_ms + 10 * segment_ms + 60_000, partitions)
+
+
+def _marks(mark_ms: int, partitions: int) -> Iterator[ScriptedMessage]:
+    headers = Watermark(mark_ms).encode()
+    for topic in MARKED_SOURCE_TOPICS:
+        for partition in range(partitions):
+            yield ScriptedMessage(mark_ms, topic, partition, None, b"", headers)
+
+
+def _room_messages(room: _Room, segment_ms: int) -> Iterator[ScriptedMessage]:
+    end_ms = room.base_ms + room.recording.duration_ms
+    yield from heapq.merge(
+        _frames(room, segment_ms),
+        _speech(room),
+        _comments(room),
+        _engagement(room),
+        key=lambda message: message.at_ms,
+    )
+    end = RoomEnd(room.recording.room_id, end_ms, room.started_ms)
+    yield room.message(end_ms, "comments", b"", end.encode())
+
+
+def _frames(room: _Room, segment_ms: int) -> Iterator[ScriptedMessage]:
+    recording = room.recording
+    if recording.video is None:
+        return
+    centres = segment_frame_offsets(segment_ms, FRAMES_A_SEGMENT)
+    wanted = [
+        start_ms + centre_ms - recording.video.offset_ms
+        for start_ms in range(0, recording.duration_ms, segment_ms)
+        for centre_ms in centres
+        if start_ms + centre_ms < recording.duration_ms
+        and start_ms + centre_ms >= recording.video.offset_ms
+    ]
+    with FrameReader(recording.video.path) as reader:
+        for frame in reader.read(wanted, loop=recording.video.loop):
+            at_ms = room.base_ms + recording.video.offset_ms + frame.offset_ms
+            picture = io.BytesIO()
+            frame.image.save(picture, "JPEG", quality=JPEG_QUALITY)
+            headers = FrameHeaders(recording.room_id, recording.streamer_id, at_ms, room.started_ms)
+            yield room.message(at_ms, "frames", picture.getvalue(), headers.encode())
+
+
+def _speech(room: _Room) -> Iterator[ScriptedMessage]:
+    duration_ms = room.recording.duration_ms
+    lines = sorted(room.recording.read_speech(), key=lambda line: line.end_ms)
+    for line in lines:
+        if line.end_ms < duration_ms:
+            record = Speech(
+                room_id=room.recording.room_id,
+                streamer_id=room.recording.streamer_id,
+                room_started_ms=room.started_ms,
+                start_ms=room.base_ms + line.start_ms,
+                end_ms=room.base_ms + line.end_ms,
+                text=line.text,
+            )
+            yield room.message(record.end_ms, "asr", to_json(record))
+
+
+def _comments(room: _Room) -> Iterator[ScriptedMessage]:
+    duration_ms = room.recording.duration_ms
+    lines = [line for line in room.recording.read_comments() if line.offset_ms < duration_ms]
+    lines.sort(key=lambda line: line.offset_ms)
+    for cell, group in groupby(lines, key=lambda line: line.offset_ms // COMMENT_LIST_MS):
+        comments = [_comment(room, line) for line in group]
+        # Sent when the last of its two seconds has passed, and so before the mark that follows.
+        at_ms = min(room.base_ms + (cell + 1) * COMMENT_LIST_MS, room.base_ms + duration_ms) - 1
+        yield room.message(at_ms, "comments", b"[" + b",".join(comments) + b"]")
+
+
+def _comment(room: _Room, line: CommentLine) -> bytes:
+    return to_json(
+        Comment(
+            room_id=room.recording.room_id,
+            streamer_id=room.recording.streamer_id,
+            room_started_ms=room.started_ms,
+            event_time_ms=room.base_ms + line.offset_ms,
+            text=line.text,
+            user=line.user,
+        )
+    )
+
+
+def _engagement(room: _Room) -> Iterator[ScriptedMessage]:
+    recording = room.recording
+    for line in sorted(recording.read_engagement(), key=lambda line: line.end_ms):
+        if line.end_ms >= recording.duration_ms:
+            continue
+        fields = {
+            "room_id": recording.room_id,
+            "streamer_id": recording.streamer_id,
+            "start_ms": room.base_ms + line.start_ms,
+            "end_ms": room.base_ms + line.end_ms,
+        }
+        known = {name: count for name, count in line.counts.items() if name in _COUNTS}
+        paid = {name: count for name, count in line.counts.items() if name not in _COUNTS}
+        if paid:
+            known["paid"] = paid  # type: ignore[assignment]
+        record = Engagement.model_validate(fields | known)
+        yield room.message(record.end_ms, "engagement", orjson.dumps(record.model_dump()))
