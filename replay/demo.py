@@ -27,7 +27,7 @@ from limelight.replay.live_view import LiveView
 from limelight.replay.observer import observe
 from limelight.replay.player import play
 from limelight.replay.recording import Recording, load_recording
-from limelight.streams.broker import embedded_broker, embedded_kafka, free_port
+from limelight.streams.broker import embedded_broker, embedded_kafka, free_port, kafka_environment
 from limelight.streams.child import Child, child_process
 from limelight.streams.receiver import Receiver
 from limelight.streams.settings import PushSettings, Settings
@@ -136,10 +136,7 @@ async def _processes(
     """Broker, worker and engine, all at work, and the settings that reach them."""
     logs.mkdir(parents=True, exist_ok=True)
     kafka = embedded_kafka(free_port())
-    environment = {
-        "LIMELIGHT_KAFKA_BOOTSTRAP_SERVERS": kafka.bootstrap_servers,
-        "LIMELIGHT_KAFKA_PARTITIONS": str(kafka.partitions),
-        "LIMELIGHT_KAFKA_SESSION_TIMEOUT_S": str(kafka.session_timeout_s),
+    environment = kafka_environment(kafka) | {
         "LIMELIGHT_PUSH_ENDPOINT": push.endpoint,
         "LIMELIGHT_PUSH_SECRET": push.secret.get_secret_value(),
         "LIMELIGHT_PUSH_ALLOW_PRIVATE_ADDRESSES": "true",

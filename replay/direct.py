@@ -10,8 +10,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from limelight.engine.frame_encoder import FrameEncoder
-from limelight.engine.score import Score
-from limelight.engine.scorer import Rejected, Scorer
+from limelight.engine.score import Rejected, Score
+from limelight.engine.scorer import Scorer
 from limelight.replay.player import mark_interval_ms
 from limelight.replay.recording import Recording
 from limelight.replay.script import script

@@ -18,14 +18,11 @@ MAX_SIDE_PIXELS = 8_192
 _HEAD_BYTES = 1_024
 _OPEN_OPTIONS = {"protocol_whitelist": "file"}
 
-# A container may seek to a key frame behind the one asked for; each further try starts earlier.
-_SEEK_BACK_MS = (0, 1_000, 10_000, 60_000)
+# A container may land on a key frame behind the one asked for; each further try starts earlier.
+_SEEK_BACK_MS = (0, 1_000, 2_000, 4_000, 8_000, 16_000, 60_000)
 
 # A stream's stated end may lie this far behind its last picture, as when the sound is longer.
 _END_TOLERANCE_MS = 2_000
-
-# Without a key frame to go by, a gap up to this is decoded through rather than sought over.
-_NEARBY_MS = 10_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,49 +125,52 @@ class FrameReader:
     def _frame_at(self, position_ms: int) -> Any:
         """The frame on screen at `position_ms`; None where the file has ended before."""
         target_pts = self._start_pts + int(position_ms / self._ms_per_tick)
-        if self._is_within_reach(target_pts):
+        self._move_towards(target_pts)
+        self._advance(target_pts)
+        if self._shown is None:
+            # The stated start may lie before the first picture.
+            self._start_over()
             self._advance(target_pts)
-        else:
-            for back_ms in _SEEK_BACK_MS:
-                self._seek(max(0, position_ms - back_ms))
-                self._advance(target_pts)
-                if self._shown is not None:
-                    break
-            else:
-                self._start_over()
-                self._advance(target_pts)
-        if self._shown is None and self._ahead is not None:
-            # The stated start lies before the first picture.
-            return self._ahead
-        is_at_end = self._ahead is None and not self._covers(target_pts)
-        if is_at_end and target_pts - self._shown_end_pts() > self._tolerance_pts():
-            return self._shown if self._other_streams_reach_the_end() else None
+            if self._shown is None:
+                return self._ahead
+        if self._ahead is None and not self._covers(target_pts) and self._is_cut_off():
+            return None
         return self._shown
 
-    def _is_within_reach(self, target_pts: int) -> bool:
-        """Whether decoding on gets there sooner than seeking."""
-        if self._shown is None or self._shown.pts > target_pts:
-            return False
+    def _move_towards(self, target_pts: int) -> None:
+        """Goes to the key frame before the target, unless decoding on gets there sooner."""
+        has_started = self._shown is not None and self._shown.pts <= target_pts
         is_ahead_later = self._ahead is not None and self._ahead.pts > target_pts
-        if is_ahead_later or self._covers(target_pts):
-            return True
-        key_frame_pts = self._key_frame_before(target_pts)
-        if key_frame_pts is None:
-            return bool((target_pts - self._shown.pts) * self._ms_per_tick <= _NEARBY_MS)
-        return key_frame_pts <= int(self._shown.pts)
-
-    def _key_frame_before(self, target_pts: int) -> int | None:
-        self._scout.seek(target_pts, stream=self._scout_stream, backward=True)
-        for packet in self._scout.demux(self._scout_stream):
-            if packet.pts is not None and packet.is_keyframe:
-                return int(packet.pts) if packet.pts <= target_pts else None
-        return None
-
-    def _seek(self, position_ms: int) -> None:
-        pts = self._start_pts + int(position_ms / self._ms_per_tick)
-        self._container.seek(pts, stream=self._stream, backward=True)
+        if has_started and (is_ahead_later or self._covers(target_pts)):
+            return
+        found = self._key_frame_before(target_pts)
+        if found is None:
+            if not has_started:
+                self._start_over()
+            return
+        seek_pts, key_frame_pts = found
+        if has_started and key_frame_pts <= self._shown.pts:
+            return
+        self._container.seek(seek_pts, stream=self._stream, backward=True)
         self._frames = self._container.decode(self._stream)
         self._shown = self._ahead = None
+
+    def _key_frame_before(self, target_pts: int) -> tuple[int, int] | None:
+        """Where to seek, and the key frame one lands on; None if there is none before the target.
+
+        Only packets are read for this, nothing is decoded.
+        """
+        for back_ms in _SEEK_BACK_MS:
+            seek_pts = max(self._start_pts, target_pts - int(back_ms / self._ms_per_tick))
+            self._scout.seek(seek_pts, stream=self._scout_stream, backward=True)
+            for packet in self._scout.demux(self._scout_stream):
+                if packet.pts is not None and packet.is_keyframe:
+                    if packet.pts <= target_pts:
+                        return seek_pts, int(packet.pts)
+                    break
+            if seek_pts == self._start_pts:
+                break
+        return None
 
     def _start_over(self) -> None:
         """Opens the file anew: an MPEG transport stream cannot seek to its first key frame."""
@@ -208,8 +208,12 @@ class FrameReader:
             return self._start_pts
         return int(self._shown.pts + (self._shown.duration or 0))
 
-    def _tolerance_pts(self) -> int:
-        return int(_END_TOLERANCE_MS / self._ms_per_tick)
+    def _is_cut_off(self) -> bool:
+        """Whether the pictures have ended too early for their stated end."""
+        shown_ms = int((self._shown_end_pts() - self._start_pts) * self._ms_per_tick)
+        if self.duration_ms - shown_ms <= _END_TOLERANCE_MS:
+            return False
+        return not self._other_streams_reach_the_end()
 
     def _stated_duration_ms(self) -> int:
         if self._stream.duration:

@@ -50,28 +50,31 @@ class LiveView:
         self._offset_ms = offset_ms
 
     def _render(self) -> RenderableType:
-        table = Table(title=None, pad_edge=False)
+        rooms = self._state.rooms
+        table = Table(pad_edge=False)
         table.add_column("room", overflow="fold")
-        for name in ("segment", "ctr", "energy", "decides", "highlights", "close to score"):
-            table.add_column(name, justify="right")
+        for name in ("at", "ctr", "energy", "decides", "highlights", "to score"):
+            table.add_column(name, justify="right", no_wrap=True)
         for recording in self._recordings:
             table.add_row(*self._row(recording.room_id))
         bar = ProgressBar(total=self._duration_ms, completed=self._offset_ms, width=40)
         pace = f"at {self._speed:g}x" if self._speed else "as fast as possible"
         place = Text(f"{_clock(self._offset_ms)} of {_clock(self._duration_ms)} {pace}")
-        return Group(table, bar, place)
+        # Whatever an untrained network says, it must not look like a prediction.
+        trained = any(room.newest and room.newest.decided_by == "network" for room in rooms.values())
+        remark = "" if trained else "ctr: output of an untrained network, no prediction"
+        return Group(table, Text(remark, style="dim"), bar, place)
 
     def _row(self, room_id: str) -> list[str]:
         room = self._state.rooms[room_id]
         score = room.newest
         if score is None:
             return [room_id, "waiting", "", "", "", "", ""]
-        untrained = "" if score.decided_by == "network" else " (untrained)"
         is_open = any(e["data"]["kind"] != "closed" for e in room.highlights.values())
         return [
             room_id,
             _clock(score.start_ms - self._base_ms),
-            f"{score.ctr:.3f}{untrained}",
+            f"{score.ctr:.3f}",
             f"{score.energy:.3f}",
             score.decided_by,
             f"{len(room.highlights)}{' (on)' if is_open else ''}",

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 
+from limelight.replay.readers.formats import VIDEO_FORMAT
 from limelight.replay.readers.malformed import MalformedRecording
 from limelight.replay.recording import Recording
 
@@ -17,7 +18,6 @@ class PartCheck:
     """
 
     part: str
-    file: str
     format: str
     count: int = 0
     first_ms: int | None = None
@@ -32,20 +32,18 @@ def check_recording(recording: Recording, advance: Callable[[int], None]) -> Ite
     Of the video the pictures are decoded that a replay would use, each once however often it loops.
     """
     if recording.video is not None:
-        check = PartCheck("video", recording.video.path.name, "")
+        check = PartCheck("video", VIDEO_FORMAT)
         yield _checked(check, _picture_times(recording), advance)
     if recording.comments is not None:
-        check = PartCheck("comments", recording.comments.path.name, recording.comments.format or "")
+        check = PartCheck("comments", recording.comments.format or "")
         comments = ((line.offset_ms, line.offset_ms) for line in recording.read_comments())
         yield _checked(check, comments, advance)
     if recording.asr is not None:
-        check = PartCheck("asr", recording.asr.path.name, recording.asr.format or "")
+        check = PartCheck("asr", recording.asr.format or "")
         speech = ((line.start_ms, line.end_ms) for line in recording.read_speech())
         yield _checked(check, speech, advance)
     if recording.engagement is not None:
-        check = PartCheck(
-            "engagement", recording.engagement.path.name, recording.engagement.format or ""
-        )
+        check = PartCheck("engagement", recording.engagement.format or "")
         engagement = ((line.start_ms, line.end_ms) for line in recording.read_engagement())
         yield _checked(check, engagement, advance)
 

@@ -101,21 +101,20 @@ def _table(recording: "Recording", checks: "Sequence[PartCheck]") -> "Table":
     from rich.text import Text
 
     title = f"{recording.room_id}: {recording.title}" if recording.title else recording.room_id
-    table = Table(title=Text(title), title_justify="left")
-    for name in ("part", "file", "format"):
-        table.add_column(name)
+    table = Table(title=Text(title), title_justify="left", expand=False)
+    for name in ("part", "format"):
+        table.add_column(name, no_wrap=True)
     for name in ("count", "first", "last"):
-        table.add_column(name, justify="right")
-    table.add_column("problems and remarks")
+        table.add_column(name, justify="right", no_wrap=True)
+    table.add_column("remarks")
     for check in checks:
         table.add_row(
             check.part,
-            Text(check.file),
             check.format,
             f"{check.count:,}",
             _clock(check.first_ms),
             _clock(check.last_ms),
-            Text(str(check.problem), style="red") if check.problem else check.remark,
+            Text("broken, see below", style="red") if check.problem else check.remark,
         )
     return table
 
@@ -125,7 +124,7 @@ def _clock(time_ms: int | None) -> str:
         return ""
     minutes, ms = divmod(time_ms, 60_000)
     hours, minutes = divmod(minutes, 60)
-    return f"{hours}:{minutes:02}:{ms / 1000:06.3f}"
+    return f"{hours}:{minutes:02}:{ms // 1000:02}"
 
 
 def _fail(message: str) -> NoReturn:

@@ -100,8 +100,9 @@ def _parse_toml(path: Path) -> dict[str, object]:
     try:
         return tomllib.loads(path.read_bytes().decode("utf-8-sig").replace("\r\n", "\n"))
     except UnicodeDecodeError as error:
-        where = f"byte {error.start}"
-        raise MalformedRecording(path, where, "another encoding", "UTF-8 text") from error
+        raise MalformedRecording(
+            path, f"byte {error.start}", "another encoding", "UTF-8 text"
+        ) from error
     except tomllib.TOMLDecodeError as error:
         message, _, place = str(error).partition(" (at ")
         where = place.removesuffix(")") or None

@@ -21,6 +21,8 @@ logger = logging.getLogger(__name__)
 # A group join takes half the session timeout on this broker.
 EMBEDDED_SESSION_TIMEOUT_S = 5.0
 EMBEDDED_PARTITIONS = 4
+# It looks for new records only now and then while it holds a fetch.
+EMBEDDED_FETCH_MAX_WAIT_MS = 50
 
 
 def free_port() -> int:
@@ -49,7 +51,18 @@ def embedded_kafka(port: int, partitions: int = EMBEDDED_PARTITIONS) -> KafkaSet
         bootstrap_servers=f"127.0.0.1:{port}",
         partitions=partitions,
         session_timeout_s=EMBEDDED_SESSION_TIMEOUT_S,
+        fetch_max_wait_ms=EMBEDDED_FETCH_MAX_WAIT_MS,
     )
+
+
+def kafka_environment(settings: KafkaSettings) -> dict[str, str]:
+    """The environment in which other processes reach the embedded broker."""
+    return {
+        "LIMELIGHT_KAFKA_BOOTSTRAP_SERVERS": settings.bootstrap_servers,
+        "LIMELIGHT_KAFKA_PARTITIONS": str(settings.partitions),
+        "LIMELIGHT_KAFKA_SESSION_TIMEOUT_S": str(settings.session_timeout_s),
+        "LIMELIGHT_KAFKA_FETCH_MAX_WAIT_MS": str(settings.fetch_max_wait_ms),
+    }
 
 
 def _broker_binary() -> str:
@@ -104,11 +117,7 @@ async def serve_broker(port: int, partitions: int, log_file: Path) -> None:
     async with embedded_broker(kafka, log_file) as child:
         logger.info(
             "broker ready",
-            extra={
-                "LIMELIGHT_KAFKA_BOOTSTRAP_SERVERS": kafka.bootstrap_servers,
-                "LIMELIGHT_KAFKA_PARTITIONS": partitions,
-                "LIMELIGHT_KAFKA_SESSION_TIMEOUT_S": kafka.session_timeout_s,
-            },
+            extra=kafka_environment(kafka),
         )
         await child.wait_until(asyncio.create_task(_wait(stop)))
 

@@ -97,7 +97,7 @@ def _start(process: str) -> Settings:
     current = settings()
     logs.configure(current.log_level)
     logging.getLogger(__name__).info(
-        "starting", extra={"process": process, "settings": current.masked()}
+        "starting", extra={"part": process, "settings": current.masked()}
     )
     return current
 

@@ -5,14 +5,31 @@ import logging
 import signal
 from pathlib import Path
 
+from limelight.engine.device import choose_device
 from limelight.engine.encoders import load_frame_encoder
-from limelight.engine.scorer import Scorer
+from limelight.engine.frame_encoder import FrameEncoder
+from limelight.engine.scorer import Scorer, load_scorer
+from limelight.engine.settings import EngineSettings
 from limelight.streams.frame_consumer import run_frame_consumer
 from limelight.streams.kafka import create_topics
 from limelight.streams.score_consumer import run_score_consumer
 from limelight.streams.settings import Settings
 
 logger = logging.getLogger(__name__)
+
+
+def load_networks(settings: EngineSettings) -> tuple[FrameEncoder, Scorer]:
+    """The frame encoder and the scorer fitted to it.
+
+    Raises:
+        EncoderMismatch: the model was trained on features of other encoders.
+        OSError: a model cannot be found.
+    """
+    device = choose_device(settings.device)
+    encoder = load_frame_encoder(
+        settings.frame_encoder, device=device, max_batch=settings.frame_batch
+    )
+    return encoder, load_scorer(settings, encoder)
 
 
 async def run_engine(settings: Settings, ready_file: Path | None) -> None:
@@ -22,8 +39,7 @@ async def run_engine(settings: Settings, ready_file: Path | None) -> None:
         BrokerUnavailable: Kafka does not answer.
     """
     await create_topics(settings.kafka)
-    encoder = await asyncio.to_thread(load_frame_encoder, settings.engine)
-    scorer = await asyncio.to_thread(Scorer, settings.engine)
+    encoder, scorer = await asyncio.to_thread(load_networks, settings.engine)
     frames_started, scores_started = asyncio.Event(), asyncio.Event()
     tasks = [
         asyncio.create_task(run_frame_consumer(settings, encoder, frames_started)),

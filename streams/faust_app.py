@@ -7,6 +7,7 @@ from typing import Any
 import faust
 from faust.tables.table import Table
 
+from limelight.streams.faust_transport import kafka_transport
 from limelight.streams.kafka import ssl_context
 from limelight.streams.settings import KafkaSettings
 
@@ -20,7 +21,7 @@ def make_app(settings: KafkaSettings, data_dir: Path) -> faust.App:
     one topic fewer to keep alive.
     """
     data_dir.mkdir(parents=True, exist_ok=True)
-    return faust.App(
+    app = faust.App(
         f"{settings.topic_prefix}limelight-worker",
         broker=[f"kafka://{server}" for server in settings.bootstrap_servers.split(",")],
         broker_credentials=_credentials(settings),
@@ -43,6 +44,8 @@ def make_app(settings: KafkaSettings, data_dir: Path) -> faust.App:
         topic_replication_factor=settings.replication_factor,
         web_enabled=False,
     )
+    app.transport = kafka_transport(app, settings.fetch_max_wait_ms)
+    return app
 
 
 def raise_producer_buffer(app: faust.App) -> None:
@@ -90,14 +93,13 @@ class RoomTable(Table):  # type: ignore[misc]
 
 
 def room_table(app: faust.App, name: str, partitions: int) -> RoomTable:
+    # Types of bytes make Faust log and recover the entries raw; a Schema would read them as JSON.
     table = RoomTable(
         app,
         name=name,
         partitions=partitions,
         key_type=bytes,
         value_type=bytes,
-        key_serializer="raw",
-        value_serializer="raw",
         beacon=app.beacon,
     )
     app.tables.add(table)

@@ -66,6 +66,7 @@ def make_consumer(settings: KafkaSettings, *topics: str, group_id: str | None) -
         group_id=group_id,
         enable_auto_commit=False,
         auto_offset_reset="earliest",
+        fetch_max_wait_ms=settings.fetch_max_wait_ms,
         session_timeout_ms=int(settings.session_timeout_s * 1000),
         heartbeat_interval_ms=int(settings.session_timeout_s * 1000 / 5),
     )
@@ -115,18 +116,41 @@ async def connect_admin(settings: KafkaSettings) -> AIOKafkaAdminClient:
     Raises:
         BrokerUnavailable: names the servers that were asked.
     """
-    deadline = asyncio.get_running_loop().time() + settings.connect_timeout_s
+    loop = asyncio.get_running_loop()
+    deadline_s = loop.time() + settings.connect_timeout_s
     while True:
-        admin = AIOKafkaAdminClient(**connection_options(settings), request_timeout_ms=5_000)
         try:
-            await asyncio.wait_for(admin.start(), settings.connect_timeout_s)
+            await _knock(settings.bootstrap_servers)
+            admin = AIOKafkaAdminClient(**connection_options(settings), request_timeout_ms=5_000)
+            try:
+                await asyncio.wait_for(admin.start(), settings.connect_timeout_s)
+            except BaseException:
+                await admin.close()
+                raise
             return admin
         except (KafkaError, OSError, TimeoutError) as error:
-            await admin.close()
-            if asyncio.get_running_loop().time() > deadline:
+            if loop.time() > deadline_s:
                 raise BrokerUnavailable(
                     f"Kafka at {settings.bootstrap_servers}: found no broker within"
                     f" {settings.connect_timeout_s:g} s ({error}), expected one there"
                     " (LIMELIGHT_KAFKA_BOOTSTRAP_SERVERS; `limelight broker` starts one)"
                 ) from error
-            await asyncio.sleep(0.3)
+            await asyncio.sleep(0.2)
+
+
+async def _knock(bootstrap_servers: str) -> None:
+    """Raise OSError unless one of the servers takes connections; clients would log each try."""
+    for server in bootstrap_servers.split(","):
+        host, _, port = server.strip().rpartition(":")
+        if not host or not port.isdigit():
+            raise ValueError(
+                f"kafka.bootstrap_servers: found {server!r}, expected host:port[,host:port...]"
+            )
+        try:
+            _, writer = await asyncio.open_connection(host, int(port))
+        except OSError as error:
+            refused = error
+        else:
+            writer.close()
+            return
+    raise refused

@@ -11,8 +11,8 @@ from collections.abc import Awaitable
 
 from aiokafka import AIOKafkaProducer, ConsumerRecord
 
-from limelight.engine.score import Score
-from limelight.engine.scorer import Rejected, Scorer
+from limelight.engine.score import Rejected, Score
+from limelight.engine.scorer import Scorer
 from limelight.engine.window import Window
 from limelight.streams import metrics
 from limelight.streams.dead_letters import Origin, encode_dead_letter

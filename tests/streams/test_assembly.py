@@ -1,0 +1,387 @@
+"""The assembler's core: what closes when, what is late, what survives a crash."""
+
+import base64
+import random
+from collections import deque
+
+import numpy as np
+import orjson
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from limelight.streams.assembly import Emission, PartitionAssembly, SourceMessage
+from limelight.streams.records import RoomEnd, Watermark, header_map
+from limelight.streams.settings import AssemblerSettings
+from limelight.streams.topics import MODALITY_TOPICS
+from limelight.streams.watermark import no_ack
+from limelight.streams.window_records import decode_window, encode_feature
+
+STARTED_MS = 1_700_000_000_000
+SETTINGS = AssemblerSettings(window_length=3, allowed_lateness_ms=2_000, idle_segments=4)
+
+
+def make_assembly(settings: AssemblerSettings = SETTINGS) -> PartitionAssembly:
+    return PartitionAssembly(0, settings, max_message_bytes=100_000, wall_ms=lambda: 42)
+
+
+def feed(assembly: PartitionAssembly, *messages: SourceMessage) -> list[Emission]:
+    emissions = [e for message in messages for e in assembly.process(message)]
+    for emission in emissions:
+        emission.settle()
+    return emissions
+
+
+def windows_of(emissions: list[Emission]) -> list[dict]:
+    return [orjson.loads(e.value) for e in emissions if e.topic == "windows"]
+
+
+def marks(make_mark, offset: int, mark_ms: int) -> list[SourceMessage]:
+    return [make_mark(topic, offset, mark_ms) for topic in MODALITY_TOPICS]
+
+
+def test_a_segment_closes_when_every_modalitys_mark_has_passed(make_message, make_mark) -> None:
+    assembly = make_assembly()
+    feed(assembly, make_message("comments", 0, 10_000, text="hello"))
+    assert not feed(assembly, make_mark("comments", 1, 32_000), make_mark("asr", 0, 40_000))
+    assert not feed(assembly, make_mark("frame-features", 0, 31_999))
+    (window,) = windows_of(feed(assembly, make_mark("frame-features", 1, 32_000)))
+    (segment,) = window["segments"]
+    assert segment["comments"] == ["hello"]
+    assert segment["missing"] == ["frames", "asr"]
+    assert segment["start_ms"] == STARTED_MS
+    assert window["streamer_id"] == "s"
+
+
+def test_a_window_holds_the_last_segments_oldest_first(make_message, make_mark) -> None:
+    assembly = make_assembly()
+    for k in range(5):
+        feed(assembly, make_message("comments", k, 30_000 * k, text=str(k)))
+    windows = windows_of(feed(assembly, *marks(make_mark, 9, 152_000)))
+    texts = [[s["comments"][0] for s in window["segments"]] for window in windows]
+    assert texts == [["0"], ["0", "1"], ["0", "1", "2"], ["1", "2", "3"], ["2", "3", "4"]]
+
+
+def test_an_empty_segment_between_two_is_masked_not_skipped(make_message, make_mark) -> None:
+    assembly = make_assembly()
+    feed(assembly, make_message("comments", 0, 0), make_message("comments", 1, 60_000))
+    windows = windows_of(feed(assembly, *marks(make_mark, 9, 92_000)))
+    assert [s["comment_count"] for s in windows[-1]["segments"]] == [1, 0, 1]
+    assert windows[1]["segments"][-1]["missing"] == ["frames", "asr", "comments"]
+
+
+def test_features_are_averaged_and_speech_is_joined_in_event_order(make_mark) -> None:
+    assembly = make_assembly()
+
+    def record(topic: str, offset: int, fields: dict) -> SourceMessage:
+        common = {"room_id": "room", "room_started_ms": STARTED_MS}
+        return SourceMessage(topic, 0, offset, orjson.dumps(common | fields), {}, no_ack)
+
+    def feature(offset: int, at_ms: int, value: list[float]) -> SourceMessage:
+        return record(
+            "frame-features",
+            offset,
+            {
+                "event_time_ms": STARTED_MS + at_ms,
+                "encoder_id": "tiny",
+                "encoder_revision": "r",
+                "feature": encode_feature(np.array(value, dtype=np.float16)),
+                "frame_offset": offset,
+            },
+        )
+
+    def speech(offset: int, at_ms: int, text: str) -> SourceMessage:
+        start_ms = STARTED_MS + at_ms
+        return record("asr", offset, {"start_ms": start_ms, "end_ms": start_ms, "text": text})
+
+    feed(
+        assembly,
+        feature(7, 25_000, [3.0, 8.0]),
+        feature(8, 5_000, [1.0, 4.0]),
+        speech(0, 20_000, "second"),
+        speech(1, 10_000, "first"),
+    )
+    (window,) = windows_of(feed(assembly, *marks(make_mark, 9, 32_000)))
+    (segment,) = window["segments"]
+    found = np.frombuffer(base64.b64decode(segment["feature"]), dtype="<f2")
+    assert found.tolist() == [2.0, 6.0]
+    assert segment["frame_times_ms"] == [STARTED_MS + 5_000, STARTED_MS + 25_000]
+    assert segment["speech"] == "first second"
+    decoded = decode_window(orjson.dumps(window), max_bytes=10_000)
+    assert (decoded.encoder_id, decoded.encoder_revision) == ("tiny", "r")
+
+
+def test_one_users_comments_weigh_less_and_less(make_message, make_mark) -> None:
+    assembly = make_assembly()
+    feed(
+        assembly,
+        *(make_message("comments", k, k, user="loud") for k in range(3)),
+        make_message("comments", 3, 9, user="other"),
+        make_message("comments", 4, 10),
+    )
+    (window,) = windows_of(feed(assembly, *marks(make_mark, 9, 32_000)))
+    (segment,) = window["segments"]
+    assert segment["comment_weight"] == pytest.approx(1 + 1 / 2 + 1 / 3 + 1 + 1, abs=1e-4)
+    assert (segment["comment_count"], segment["user_count"]) == (5, 3)
+
+
+def test_an_event_behind_its_own_mark_is_late_even_while_others_lag(make_message, make_mark):
+    assembly = make_assembly()
+    feed(assembly, make_mark("comments", 0, 32_000))
+    (late,) = feed(assembly, make_message("comments", 1, 29_999))
+    assert late.topic == "late"
+    letter = orjson.loads(late.value)
+    assert (letter["topic"], letter["offset"]) == ("comments", 1)
+    assert letter["record"]["text"] == "text"
+    assert windows_of(feed(assembly, *marks(make_mark, 9, 200_000))) == []
+
+
+def test_an_event_within_the_allowed_lateness_is_in_time(make_message, make_mark) -> None:
+    assembly = make_assembly()
+    feed(assembly, make_mark("comments", 0, 31_999), make_message("comments", 1, 29_999))
+    (window,) = windows_of(feed(assembly, *marks(make_mark, 9, 32_000)))
+    assert window["segments"][0]["comment_count"] == 1
+
+
+def test_a_repeated_message_changes_nothing(make_message, make_mark) -> None:
+    acked: list[int] = []
+    assembly = make_assembly()
+    for _ in range(2):
+        feed(assembly, make_message("comments", 5, 100, ack=lambda: acked.append(5)))
+    (window,) = windows_of(feed(assembly, *marks(make_mark, 9, 32_000)))
+    assert window["segments"][0]["comment_count"] == 1
+    assert acked == [5, 5]
+
+
+def test_a_message_is_acknowledged_when_its_window_is_delivered(make_message, make_mark) -> None:
+    acked: list[str] = []
+    assembly = make_assembly()
+    message = make_message("comments", 0, 100, ack=lambda: acked.append("comment"))
+    assert assembly.process(message) == []
+    emissions = [e for mark in marks(make_mark, 9, 32_000) for e in assembly.process(mark)]
+    assert acked == []
+    emissions[0].settle()
+    assert acked == ["comment"]
+
+
+def test_of_a_list_the_good_comments_count_and_the_bad_go_to_dlq(make_message, make_mark) -> None:
+    assembly = make_assembly()
+    good = {"room_id": "room", "room_started_ms": STARTED_MS, "event_time_ms": STARTED_MS}
+    value = [
+        good | {"text": "fine"},
+        good | {"text": "negative", "event_time_ms": -5},
+        {"text": "whose?"},
+        good | {"text": "x" * 1_001},
+        "not a record",
+    ]
+    emissions = feed(assembly, make_message("comments", 3, 0, value=value))
+    letters = [orjson.loads(e.value) for e in emissions]
+    assert [e.topic for e in emissions] == ["dlq"] * 4
+    assert [letter["element"] for letter in letters] == [1, 2, 3, 4]
+    assert letters[0]["reason"].startswith("event_time_ms: found -5, expected")
+    assert "room_id" in letters[1]["reason"]
+    assert letters[2]["reason"] == "text: found 1001 characters, expected at most 1000"
+    assert orjson.loads(base64.b64decode(letters[1]["value_base64"])) == {"text": "whose?"}
+    (window,) = windows_of(feed(assembly, *marks(make_mark, 9, 32_000)))
+    assert window["segments"][0]["comments"] == ["fine"]
+
+
+@pytest.mark.parametrize(
+    ("value", "reason"),
+    [
+        (b"{not json", "value: found b'{not json', expected JSON"),
+        (b"", "value: found nothing, expected JSON"),
+        (b"[" + b"1" * 100_001, "value: found 100002 bytes, expected at most 100000"),
+        (b"7", "value: found 7, expected:"),
+    ],
+)
+def test_what_cannot_be_read_goes_to_dlq_with_its_place(value: bytes, reason: str) -> None:
+    acked: list[int] = []
+    message = SourceMessage("asr", 0, 17, value, {}, lambda: acked.append(17))
+    (letter,) = feed(make_assembly(), message)
+    fields = orjson.loads(letter.value)
+    assert letter.topic == "dlq"
+    assert fields["reason"].startswith(reason)
+    assert (fields["topic"], fields["partition"], fields["offset"]) == ("asr", 0, 17)
+    assert acked == [17]
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [{"kind": "watermark"}, {"kind": "watermark", "event_time_ms": "-1"}, {"kind": "party"}],
+)
+def test_a_broken_mark_goes_to_dlq(headers: dict[str, str]) -> None:
+    (letter,) = feed(make_assembly(), SourceMessage("asr", 0, 0, b"", headers, no_ack))
+    assert letter.topic == "dlq"
+    assert "expected" in orjson.loads(letter.value)["reason"]
+
+
+def test_a_broken_feature_leaves_no_room_behind(make_mark) -> None:
+    fields = {
+        "room_id": "room",
+        "event_time_ms": STARTED_MS,
+        "encoder_id": "tiny",
+        "encoder_revision": "r",
+        "feature": encode_feature(np.array([np.nan], dtype=np.float16)),
+        "frame_offset": 0,
+    }
+    assembly = make_assembly()
+    message = SourceMessage("frame-features", 0, 0, orjson.dumps(fields), {}, no_ack)
+    (letter,) = feed(assembly, message)
+    assert "NaN" in orjson.loads(letter.value)["reason"]
+    assert assembly.rooms == {}
+
+
+def test_an_event_far_ahead_of_its_mark_is_rejected(make_message, make_mark) -> None:
+    assembly = make_assembly()
+    feed(assembly, make_mark("comments", 0, 0))
+    (letter,) = feed(assembly, make_message("comments", 1, 3_600_001))
+    assert letter.topic == "dlq"
+    assert "3600001 ms ahead" in orjson.loads(letter.value)["reason"]
+
+
+def room_end(offset: int, at_ms: int) -> SourceMessage:
+    end = RoomEnd("room", STARTED_MS + at_ms, STARTED_MS)
+    return SourceMessage("comments", 0, offset, b"", header_map(end.encode()), no_ack)
+
+
+def test_a_room_that_ends_sends_a_final_window_and_no_more(make_message, make_mark) -> None:
+    assembly = make_assembly()
+    feed(assembly, make_message("comments", 0, 0), room_end(1, 59_000))
+    windows = windows_of(feed(assembly, *marks(make_mark, 9, 500_000)))
+    assert [window["final"] for window in windows] == [False, True]
+
+
+def test_an_idle_room_expires_and_a_later_comment_begins_anew(make_message, make_mark) -> None:
+    assembly = make_assembly()
+    feed(assembly, make_message("comments", 0, 0), make_message("comments", 1, 600_000))
+    windows = windows_of(feed(assembly, *marks(make_mark, 9, 632_000)))
+    assert [window["final"] for window in windows] == [False] * 4 + [True, False]
+    assert len(windows[-1]["segments"]) == 1
+
+
+def test_a_finished_room_is_forgotten_and_its_table_entries_deleted(make_message, make_mark):
+    assembly = make_assembly()
+    feed(assembly, make_message("comments", 0, 0), room_end(1, 30_000))
+    feed(assembly, *marks(make_mark, 9, 100_000))
+    assert len(assembly.rooms) == 1
+    emissions = feed(assembly, *marks(make_mark, 10, 30_000 + 2_000 + SETTINGS.max_ahead_ms))
+    assert assembly.rooms == {}
+    (forgotten,) = emissions
+    assert len(forgotten.table) == SETTINGS.window_length
+    assert set(forgotten.table.values()) == {None}
+
+
+class Platform:
+    """Logs of the three topics, and a worker that can crash: a model of Kafka's contract.
+
+    `committed` is what the broker would know: everything before the first unacknowledged offset.
+    """
+
+    def __init__(self, logs: dict[str, list[tuple[bytes, dict[str, str]]]]) -> None:
+        self.logs = logs
+        self.table: dict[bytes, bytes] = {}
+        self.acked: dict[str, set[int]] = {topic: set() for topic in logs}
+        self.sent: dict[str, bytes] = {}
+        self.late: set[str] = set()
+
+    def committed(self, topic: str) -> int:
+        offset = 0
+        while offset in self.acked[topic]:
+            offset += 1
+        return offset
+
+    def run_worker(self, rng: random.Random, steps: int | None) -> None:
+        """Process `steps` messages (all for None), settling deliveries now and then, then crash."""
+        assembly = make_assembly()
+        assembly.restore(self.table.values())
+        position = {topic: self.committed(topic) for topic in self.logs}
+        in_flight: deque[Emission] = deque()
+        while steps is None or steps > 0:
+            ready = [topic for topic in self.logs if position[topic] < len(self.logs[topic])]
+            if not ready:
+                break
+            topic = rng.choice(ready)
+            offset = position[topic]
+            position[topic] += 1
+            value, headers = self.logs[topic][offset]
+            ack = lambda topic=topic, offset=offset: self.acked[topic].add(offset)  # noqa: E731
+            in_flight += assembly.process(SourceMessage(topic, 0, offset, value, headers, ack))
+            while in_flight and rng.random() < 0.5:
+                self.deliver(in_flight.popleft())
+            steps = None if steps is None else steps - 1
+        if steps is None:
+            while in_flight:
+                self.deliver(in_flight.popleft())
+
+    def deliver(self, emission: Emission) -> None:
+        if emission.topic == "windows":
+            window = orjson.loads(emission.value)["id"]
+            assert self.sent.setdefault(window, emission.value) == emission.value
+        elif emission.topic == "late":
+            self.late.add(orjson.loads(emission.value)["id"])
+        for key, value in emission.table.items():
+            if value is None:
+                self.table.pop(key, None)
+            else:
+                self.table[key] = value
+        emission.settle()
+
+
+@st.composite
+def platform_logs(draw) -> dict[str, list[tuple[bytes, dict[str, str]]]]:
+    """Three logs with out-of-order events, late ones, pauses, and a final mark that closes all."""
+    logs = {}
+    for topic in MODALITY_TOPICS:
+        log, mark_ms = [], 0
+        for _ in range(draw(st.integers(0, 25))):
+            if draw(st.booleans()):
+                mark_ms += draw(st.sampled_from([1_000, 15_000, 40_000]))
+                log.append((b"", header_map(Watermark(STARTED_MS + mark_ms).encode())))
+            else:
+                at_ms = STARTED_MS + max(0, mark_ms + draw(st.integers(-60_000, 60_000)))
+                room = draw(st.sampled_from(["a", "b"]))
+                fields = {"room_id": room, "room_started_ms": STARTED_MS}
+                if topic == "comments":
+                    fields |= {"event_time_ms": at_ms, "text": f"{len(log)}"}
+                elif topic == "asr":
+                    fields |= {"start_ms": at_ms, "end_ms": at_ms, "text": f"{len(log)}"}
+                else:
+                    feature = np.full(2, len(log), dtype=np.float16)
+                    fields |= {
+                        "event_time_ms": at_ms,
+                        "encoder_id": "tiny",
+                        "encoder_revision": "r",
+                        "feature": encode_feature(feature),
+                        "frame_offset": len(log),
+                    }
+                log.append((orjson.dumps(fields), {}))
+        log.append((b"", header_map(Watermark(STARTED_MS + 3_000_000).encode())))
+        logs[topic] = log
+    return logs
+
+
+@settings(max_examples=150, deadline=None)
+@given(platform_logs(), st.randoms(use_true_random=False), st.randoms(use_true_random=False))
+def test_windows_do_not_depend_on_how_the_topics_interleave(logs, one, other) -> None:
+    first, second = Platform(logs), Platform(logs)
+    first.run_worker(one, None)
+    second.run_worker(other, None)
+    assert first.sent == second.sent
+    assert first.late == second.late
+
+
+@settings(max_examples=250, deadline=None)
+@given(
+    platform_logs(),
+    st.lists(st.integers(1, 40), min_size=1, max_size=4),
+    st.randoms(use_true_random=False),
+)
+def test_after_crashes_no_window_is_missing_and_none_is_different(logs, crashes, rng) -> None:
+    undisturbed, disturbed = Platform(logs), Platform(logs)
+    undisturbed.run_worker(random.Random(0), None)
+    for steps in crashes:
+        disturbed.run_worker(rng, steps)
+    disturbed.run_worker(rng, None)
+    assert disturbed.sent == undisturbed.sent
+    assert disturbed.late == undisturbed.late
