@@ -15,6 +15,7 @@ from typing import Annotated
 
 import av
 import typer
+
 from limelight.replay.readers.csv_rows import csv_rows
 from limelight.replay.readers.malformed import Place
 from limelight.replay.readers.text_lines import numbered_lines

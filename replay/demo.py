@@ -26,7 +26,7 @@ from limelight.replay.demo_state import DemoState, RoomSeen
 from limelight.replay.live_view import LiveView
 from limelight.replay.observer import observe
 from limelight.replay.player import play
-from limelight.replay.recording import Recording, load_recording
+from limelight.replay.recording import load_recording
 from limelight.streams.broker import embedded_broker, embedded_kafka, free_port, kafka_environment
 from limelight.streams.child import Child, child_process
 from limelight.streams.receiver import Receiver
@@ -100,7 +100,9 @@ async def run_demo(options: DemoOptions, settings: Settings, console: Console) -
         "speed": options.speed,
         "seconds": round(time.monotonic() - started_s, 1),
     }
-    (options.out_dir / "summary.json").write_bytes(orjson.dumps(summary, option=orjson.OPT_INDENT_2))
+    (options.out_dir / "summary.json").write_bytes(
+        orjson.dumps(summary, option=orjson.OPT_INDENT_2)
+    )
     return state
 
 
@@ -122,8 +124,9 @@ async def _receiver(state: DemoState, console: Console) -> AsyncIterator[tuple[s
     runner, port = await Receiver(secret, on_event).start("127.0.0.1", 0)
     url = f"http://127.0.0.1:{port}/highlights"
     try:
-        yield url, PushSettings(
-            endpoint=url, secret=SecretStr(secret), allow_private_addresses=True
+        yield (
+            url,
+            PushSettings(endpoint=url, secret=SecretStr(secret), allow_private_addresses=True),
         )
     finally:
         await runner.cleanup()

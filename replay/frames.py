@@ -9,8 +9,9 @@ from typing import Any
 
 import av
 from av.stream import Disposition
-from limelight.replay.readers.malformed import MalformedRecording, Place
 from PIL.Image import Image
+
+from limelight.replay.readers.malformed import MalformedRecording, Place
 
 MAX_SIDE_PIXELS = 8_192
 
@@ -69,6 +70,9 @@ class FrameReader:
             self._ms_per_tick = 1000 * Fraction(self._stream.time_base)
             self._start_pts = int(self._stream.start_time or 0)
             self.duration_ms = self._stated_duration_ms() or self._scanned_duration_ms()
+        except av.FFmpegError as error:
+            self.close()
+            raise self._place.malformed(f"damage ({error.strerror})", "a video") from error
         except BaseException:
             self.close()
             raise

@@ -61,7 +61,9 @@ class LiveView:
         pace = f"at {self._speed:g}x" if self._speed else "as fast as possible"
         place = Text(f"{_clock(self._offset_ms)} of {_clock(self._duration_ms)} {pace}")
         # Whatever an untrained network says, it must not look like a prediction.
-        trained = any(room.newest and room.newest.decided_by == "network" for room in rooms.values())
+        trained = any(
+            room.newest and room.newest.decided_by == "network" for room in rooms.values()
+        )
         remark = "" if trained else "ctr: output of an untrained network, no prediction"
         return Group(table, Text(remark, style="dim"), bar, place)
 

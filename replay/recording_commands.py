@@ -9,9 +9,10 @@ import typer
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from rich.table import Table
+
     from limelight.replay.recording import Recording
     from limelight.replay.recording_check import PartCheck
-    from rich.table import Table
 
 record_app = typer.Typer(no_args_is_help=True, help="Make and check recordings.")
 
@@ -29,9 +30,10 @@ def import_command(
     loop: Annotated[bool, typer.Option(help="Start the video again when it ends.")] = False,
 ) -> None:
     """Make a recording out of loose files, each recognised by its content."""
+    from rich.console import Console
+
     from limelight.engine.errors import LimelightError
     from limelight.replay.recording_import import RecordingIdentity, import_recording
-    from rich.console import Console
 
     started = _parsed_start(started_at)
     identity = RecordingIdentity(room_id, streamer_id, started, title)
@@ -55,9 +57,10 @@ def check_command(
     folder: Annotated[Path, typer.Argument(help="A folder with a recording.toml.")],
 ) -> None:
     """Read every part of a recording through and say what is in it."""
+    from rich.console import Console
+
     from limelight.engine.errors import LimelightError
     from limelight.replay.recording import load_recording
-    from rich.console import Console
 
     try:
         recording = load_recording(folder)
@@ -70,7 +73,8 @@ def check_command(
     if problems:
         _fail("\n".join(problems))
     seconds = recording.duration_ms / 1000
-    console.print(f"{folder}: nothing wrong, {seconds:,.1f} s", markup=False, highlight=False)
+    text = f"{folder}: nothing wrong, {seconds:,.1f} s"
+    console.print(text, markup=False, highlight=False, soft_wrap=True)
 
 
 def _parsed_start(text: str) -> datetime:
@@ -86,9 +90,10 @@ def _parsed_start(text: str) -> datetime:
 
 
 def _checks_with_progress(recording: "Recording") -> "Sequence[PartCheck]":
-    from limelight.replay.recording_check import check_recording
     from rich.console import Console
     from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+
+    from limelight.replay.recording_check import check_recording
 
     columns = (SpinnerColumn(), TextColumn("{task.completed:,} items read"), TimeElapsedColumn())
     with Progress(*columns, console=Console(stderr=True), transient=True) as progress:

@@ -109,8 +109,8 @@ def _chart(recording: Recording, state: DemoState, base_ms: int, segment_ms: int
         ],
         cards=_cards(recording, highlights, base_ms),
         ticks=[
-            (x(t), _clock(t - start_ms))
-            for t in range(start_ms, start_ms + span_ms, _tick_ms(span_ms))
+            (x(t), _clock(t - base_ms))
+            for t in range(max(base_ms, start_ms), start_ms + span_ms, _tick_ms(span_ms))
         ],
         trained=any(score.decided_by == "network" for score in scores),
         most_comments=most,
@@ -164,7 +164,9 @@ def _key_frames(
     if recording.video is None:
         return {}
     wanted = {
-        event["data"]["peak"]["key_frame_ms"] - base_ms - recording.video.offset_ms: event["subject"]
+        event["data"]["peak"]["key_frame_ms"] - base_ms - recording.video.offset_ms: event[
+            "subject"
+        ]
         for event in highlights
         if event["data"]["peak"]["key_frame_ms"] is not None
     }

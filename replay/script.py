@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from itertools import groupby
 
 import orjson
+
 from limelight.replay.frames import FrameReader, segment_frame_offsets
 from limelight.replay.readers.lines import CommentLine
 from limelight.replay.recording import Recording

@@ -30,9 +30,7 @@ def install_detector(app: faust.App, settings: Settings) -> None:
     async def detect_one(event: faust.types.EventT) -> None:
         message = event.message
         try:
-            score, timings = decode_score(
-                message.value, max_bytes=settings.kafka.max_message_bytes
-            )
+            score, timings = decode_score(message.value, max_bytes=settings.kafka.max_message_bytes)
         except MalformedRecord as error:
             metrics.dead_letters_total.labels("scores").inc()
             origin = Origin("scores", message.partition, message.offset)
@@ -77,4 +75,3 @@ def install_detector(app: faust.App, settings: Settings) -> None:
                 logger.exception("detector failed", extra={"offset": event.message.offset})
                 await app.crash(RuntimeError("detector failed, see the log"))
                 raise
-

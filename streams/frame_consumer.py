@@ -103,9 +103,7 @@ def encode_frames(
             feature=encode_feature(feature),
             frame_offset=messages[place].offset,
         )
-        outputs[place] = FrameOutput(
-            "frame-features", owner.room_id.encode(), to_json(record), []
-        )
+        outputs[place] = FrameOutput("frame-features", owner.room_id.encode(), to_json(record), [])
     return [output for output in outputs if output is not None]
 
 
@@ -130,9 +128,7 @@ async def run_frame_consumer(
                     FrameMessage(r.partition, r.offset, r.value, header_map(r.headers))
                     for r in records
                 ]
-                outputs = await asyncio.to_thread(
-                    encode_frames, messages, encoder, settings.engine
-                )
+                outputs = await asyncio.to_thread(encode_frames, messages, encoder, settings.engine)
                 await _deliver(producer, topics, partition.partition, outputs)
             await commit_batches(consumer, {tp: recs[-1].offset for tp, recs in batches.items()})
     finally:

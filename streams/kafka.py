@@ -85,9 +85,7 @@ async def create_topics(settings: KafkaSettings) -> None:
         for name in topics.all_keyed_by_room
     ]
     compacted = {"cleanup.policy": "compact"}
-    wanted.append(
-        NewTopic(topics.models, 1, settings.replication_factor, topic_configs=compacted)
-    )
+    wanted.append(NewTopic(topics.models, 1, settings.replication_factor, topic_configs=compacted))
     admin = await connect_admin(settings)
     try:
         present = set(await admin.list_topics())

@@ -17,8 +17,7 @@ def describe(event: dict[str, Any]) -> str:
     data = event["data"]
     length_s = (data["end_ms"] - data["start_ms"]) / 1000
     return (
-        f"{data['kind']:<8} {data['room_id']}  {event['time']}  {length_s:.0f} s"
-        f"  {data['reason']}"
+        f"{data['kind']:<8} {data['room_id']}  {event['time']}  {length_s:.0f} s  {data['reason']}"
     )
 
 
@@ -34,9 +33,7 @@ async def run_listener(secret: str, host: str, port: int) -> None:
     console = Console()
 
     def show(event: dict[str, Any]) -> None:
-        console.print(
-            describe(event), style=_COLOURS.get(event["data"]["kind"], ""), markup=False
-        )
+        console.print(describe(event), style=_COLOURS.get(event["data"]["kind"], ""), markup=False)
 
     if port:
         require_free_port(host, port, "listen")

@@ -10,7 +10,9 @@ class _FieldFormatter(logging.Formatter):
 
     def format(self, record: logging.LogRecord) -> str:
         text = super().format(record)
-        fields = [f"{name}={value}" for name, value in vars(record).items() if name not in _STANDARD]
+        fields = [
+            f"{name}={value}" for name, value in vars(record).items() if name not in _STANDARD
+        ]
         return f"{text} {' '.join(fields)}" if fields else text
 
 

@@ -139,7 +139,8 @@ def install_pusher(app: faust.App, settings: Settings) -> None:
                     continue
 
                 async def job(
-                    event: faust.types.EventT = event, highlight: dict = highlight  # type: ignore[type-arg]
+                    event: faust.types.EventT = event,
+                    highlight: dict = highlight,  # type: ignore[type-arg]
                 ) -> None:
                     reason = await delivery.deliver(highlight["id"], event.message.value)
                     if reason is not None:

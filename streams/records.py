@@ -167,7 +167,9 @@ def parse_frame_headers(headers: Mapping[str, str]) -> FrameHeaders:
 def _header_room(headers: Mapping[str, str]) -> str:
     room_id = headers.get("room_id", "")
     if not 0 < len(room_id) <= 200 or "\x00" in room_id:
-        raise MalformedRecord(f"header room_id: found {room_id!r:.40}, expected 1 to 200 characters")
+        raise MalformedRecord(
+            f"header room_id: found {room_id!r:.40}, expected 1 to 200 characters"
+        )
     return room_id
 
 

@@ -83,9 +83,7 @@ class OpenSegment:
         comments = sorted(self.comments.values(), key=lambda comment: comment[:3])
         per_user = Counter(user for _, _, _, user, _ in comments if user)
         unknown = sum(1 for comment in comments if not comment[3])
-        weight = unknown + sum(
-            1.0 / k for count in per_user.values() for k in range(1, count + 1)
-        )
+        weight = unknown + sum(1.0 / k for count in per_user.values() for k in range(1, count + 1))
         return (
             Segment(
                 index=index,
@@ -101,9 +99,7 @@ class OpenSegment:
                 speech=" ".join(text for _, _, text in sorted(self.speech.values()))[
                     :MAX_TEXT_CHARS_KEPT
                 ],
-                comments=_sample(
-                    [text for *_, text in comments], settings.max_comments_kept
-                ),
+                comments=_sample([text for *_, text in comments], settings.max_comments_kept),
                 comment_count=len(comments),
                 user_count=len(per_user) + unknown,
                 comment_weight=weight,

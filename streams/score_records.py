@@ -25,9 +25,7 @@ def decode_score(value: bytes | None, *, max_bytes: int) -> tuple[Score, dict[st
         MalformedRecord: not a scores record.
     """
     if not value or len(value) > max_bytes:
-        raise MalformedRecord(
-            f"score: found {len(value or b'')} bytes, expected 1 to {max_bytes}"
-        )
+        raise MalformedRecord(f"score: found {len(value or b'')} bytes, expected 1 to {max_bytes}")
     try:
         fields: dict[str, Any] = orjson.loads(value)
         timings = fields.pop("timings")

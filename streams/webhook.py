@@ -5,7 +5,7 @@ body, and uses `webhook-id` as the idempotency key. Redirects are failures, for 
 lead a signed request anywhere. The address that was checked is the address that is connected to.
 """
 
-import asyncio
+import errno
 import ipaddress
 import socket
 from dataclasses import dataclass
@@ -44,8 +44,9 @@ class PrivateAddress(OSError):
 def _require_public(address: str, host: str) -> None:
     if not ipaddress.ip_address(address.partition("%")[0]).is_global:
         raise PrivateAddress(
+            errno.EACCES,
             f"push.endpoint: found {host} at the private address {address}, expected a public one"
-            " (LIMELIGHT_PUSH_ALLOW_PRIVATE_ADDRESSES=true permits it)"
+            " (LIMELIGHT_PUSH_ALLOW_PRIVATE_ADDRESSES=true permits it)",
         )
 
 
@@ -86,7 +87,7 @@ def check_endpoint(settings: PushSettings) -> URL:
         try:
             _require_public(url.host, url.host)
         except PrivateAddress as error:
-            raise ValueError(str(error)) from error
+            raise ValueError(error.strerror) from error
         except ValueError:
             pass  # a name: the resolver checks what it stands for, at each connection
     return url
@@ -136,9 +137,7 @@ class WebhookClient:
                 if answer.status == 410:
                     return Attempt(Outcome.GONE, reason)
                 wait = answer.headers.get("retry-after", "")
-                return Attempt(
-                    Outcome.FAILED, reason, float(wait) if wait.isdigit() else None
-                )
-        except (aiohttp.ClientError, asyncio.TimeoutError, OSError) as error:
+                return Attempt(Outcome.FAILED, reason, float(wait) if wait.isdigit() else None)
+        except (TimeoutError, aiohttp.ClientError, OSError) as error:
             what = str(error) or type(error).__name__
             return Attempt(Outcome.FAILED, f"{self.url.host} could not be reached: {what}")
