@@ -32,7 +32,7 @@ class Segment:
 
     @property
     def has_text(self) -> bool:
-        return bool(self.speech or self.comments)
+        return bool(self.speech.strip() or any(comment.strip() for comment in self.comments))
 
 
 @dataclass(frozen=True, slots=True)

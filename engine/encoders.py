@@ -1,0 +1,100 @@
+"""Encoders by name: the bundled tiny ones, or any that transformers' Auto classes can load."""
+
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+import torch
+from transformers import AutoModel, AutoTokenizer, ImageProcessingMixin, PreTrainedModel
+
+from limelight.engine.frame_encoder import FrameEncoder
+from limelight.engine.text_encoder import TextEncoder
+from limelight.engine.tiny_encoders import TINY, tiny_frame_encoder, tiny_text_encoder
+
+_READ_SIZE = 1 << 20
+_CPU = torch.device("cpu")
+
+
+def load_frame_encoder(
+    name: str, *, device: torch.device = _CPU, max_batch: int = 32
+) -> FrameEncoder:
+    """The frame encoder of that name: "tiny", a folder, or a name on the Hugging Face hub.
+
+    Weights are read from safetensors only, and no code that comes with them is run. Pictures are
+    stretched to the size that the image processor resizes to, or crops to where it crops.
+
+    Raises:
+        OSError: there is no such model, or it comes without safetensors.
+        ValueError: it does not state its picture size, mean and spread, or feature size.
+    """
+    if name == TINY:
+        return tiny_frame_encoder(device=device, max_batch=max_batch)
+    model = _load_model(name)
+    # Only the numbers are wanted: AutoImageProcessor itself would ask for torchvision.
+    processor, _ = ImageProcessingMixin.get_image_processor_dict(name)
+    if not {"image_mean", "image_std"} <= processor.keys():
+        raise ValueError(f"{name}: found {sorted(processor)}, expected image_mean and image_std")
+    feature_size = getattr(model.config, "hidden_size", None)
+    if not isinstance(feature_size, int):
+        raise ValueError(f"{name}: found no hidden_size in its config, expected one")
+    return FrameEncoder(
+        model.to(device),
+        encoder_id=_encoder_id(name),
+        revision=_revision(name, model),
+        feature_size=feature_size,
+        image_size=_image_size(name, processor),
+        mean=processor["image_mean"],
+        std=processor["image_std"],
+        max_batch=max_batch,
+    )
+
+
+def load_text_encoder(
+    name: str, *, device: torch.device = _CPU, max_tokens: int = 128, max_batch: int = 64
+) -> TextEncoder:
+    """The text encoder of that name, as `load_frame_encoder`."""
+    if name == TINY:
+        return tiny_text_encoder(device=device, max_tokens=max_tokens, max_batch=max_batch)
+    model = _load_model(name)
+    return TextEncoder(
+        model.to(device),
+        AutoTokenizer.from_pretrained(name, trust_remote_code=False),
+        encoder_id=_encoder_id(name),
+        revision=_revision(name, model),
+        max_tokens=max_tokens,
+        max_batch=max_batch,
+    )
+
+
+def _load_model(name: str) -> PreTrainedModel:
+    return AutoModel.from_pretrained(
+        name, use_safetensors=True, trust_remote_code=False, dtype=torch.float32
+    )
+
+
+def _image_size(name: str, processor: dict[str, Any]) -> tuple[int, int]:
+    size = processor.get("crop_size" if processor.get("do_center_crop") else "size")
+    if isinstance(size, int):
+        return size, size
+    if isinstance(size, dict) and "height" in size and "width" in size:
+        return size["height"], size["width"]
+    if isinstance(size, dict) and "shortest_edge" in size:
+        return size["shortest_edge"], size["shortest_edge"]
+    raise ValueError(f"{name}: found picture size {size}, expected height and width")
+
+
+def _encoder_id(name: str) -> str:
+    # A folder goes by its own name: where it lies differs between machines that share its features.
+    return Path(name).resolve().name if Path(name).is_dir() else name
+
+
+def _revision(name: str, model: PreTrainedModel) -> str:
+    """The hub's commit, or for a folder the start of the hash over its weights."""
+    if not Path(name).is_dir():
+        return model.config._commit_hash or "unknown"
+    digest = sha256()
+    for weights in sorted(Path(name).glob("*.safetensors")):
+        with weights.open("rb") as file:
+            while block := file.read(_READ_SIZE):
+                digest.update(block)
+    return digest.hexdigest()[:16]

@@ -1,0 +1,124 @@
+"""The keys and values of every room's last segments, in rings that are allocated once.
+
+A room's ring has N places; segment number s (counted from the room's first append) lies in place
+s % N, over the one N segments older, which no later segment may look at. With N = 4, after six
+appends (segments 0 to 5):
+
+    place      0  1  2  3
+    segment    4  5  2  3        length 6, so the next append goes to place 6 % 4 = 2
+
+and before the ring is full, after three appends:
+
+    place      0  1  2  3
+    segment    0  1  2  -        length 3: places 0, 1, 2 hold something, the next is 3 % 4 = 3
+
+The places are out of order from the fifth append on. That is harmless: the network has no
+positional embedding, so attention gives the same whatever the order of its keys.
+"""
+
+import torch
+from torch import Tensor
+
+
+class RingKVCache:
+    """Keys and values, each [L, capacity, H, N, D], and how many segments each slot was given.
+
+    The lengths stay on the CPU, where the engine decides, so that no step waits for the GPU.
+    """
+
+    def __init__(
+        self,
+        *,
+        num_layers: int,
+        capacity: int,
+        num_heads: int,
+        window_length: int,
+        head_dim: int,
+        device: torch.device,
+        dtype: torch.dtype = torch.float32,
+    ) -> None:
+        shape = (num_layers, capacity, num_heads, window_length, head_dim)
+        if min(shape) < 1:
+            raise ValueError(f"cache of shape [L, capacity, H, N, D] = {shape}: expected >= 1 each")
+        self.capacity = capacity
+        self.window_length = window_length
+        self.keys = torch.zeros(shape, device=device, dtype=dtype)
+        self.values = torch.zeros(shape, device=device, dtype=dtype)
+        self.lengths = torch.zeros(capacity, dtype=torch.int64)
+
+    @property
+    def device(self) -> torch.device:
+        return self.keys.device
+
+    def next_places(self, slots: Tensor) -> Tensor:
+        """(B,) where the next segment of each slot will lie."""
+        return self.lengths[slots] % self.window_length
+
+    def newest_places(self, slots: Tensor) -> Tensor:
+        """(B,) where the newest segment of each slot lies; the slots must not be empty."""
+        return (self.lengths[slots] - 1) % self.window_length
+
+    def filled(self, slots: Tensor) -> Tensor:
+        """(B,) how many places of each slot hold a segment, at most N."""
+        return self.lengths[slots].clamp(max=self.window_length)
+
+    def read(self, layer: int, slots: Tensor) -> tuple[Tensor, Tensor]:
+        """Copies of one layer's keys and values, each (B, H, N, D). Slots may repeat.
+
+        Places beyond `filled` hold zeros.
+        """
+        at = slots.to(self.device)
+        return self.keys[layer].index_select(0, at), self.values[layer].index_select(0, at)
+
+    def append(self, slots: Tensor, keys: Tensor, values: Tensor) -> None:
+        """Stores one segment for each slot, in all layers, and counts it.
+
+        Args:
+            slots: (B,) int64 on the CPU, each at most once.
+            keys, values: (L, B, H, D).
+
+        Raises:
+            ValueError: a slot occurs twice: one of its two segments would be lost.
+        """
+        _check_distinct(slots)
+        places = self.next_places(slots).to(self.device)
+        at = slots.to(self.device)
+        # Between two index tensors torch moves the indexed axis (B) to the front.
+        self.keys[:, at, :, places] = keys.transpose(0, 1)
+        self.values[:, at, :, places] = values.transpose(0, 1)
+        self.lengths[slots] += 1
+
+    def fill(self, slots: Tensor, keys: Tensor, values: Tensor, lengths: Tensor) -> None:
+        """Replaces the slots' contents by whole sequences, oldest segment first.
+
+        Args:
+            slots: (B,) int64 on the CPU, each at most once.
+            keys, values: (L, B, H, S, D), S <= N, padded at the end.
+            lengths: (B,) int64 on the CPU, how many of the S segments are real, >= 1.
+
+        Raises:
+            ValueError: a slot occurs twice, or a sequence is longer than the ring.
+        """
+        _check_distinct(slots)
+        segments = keys.shape[3]
+        if segments > self.window_length:
+            raise ValueError(f"found {segments} segments, expected at most {self.window_length}")
+        self.clear(slots)
+        at = slots.to(self.device)
+        real = torch.arange(segments) < lengths[:, None]
+        padding = ~real.to(self.device)[None, :, None, :, None]
+        self.keys[:, at, :, :segments] = keys.masked_fill(padding, 0)
+        self.values[:, at, :, :segments] = values.masked_fill(padding, 0)
+        self.lengths[slots] = lengths
+
+    def clear(self, slots: Tensor) -> None:
+        """Empties the slots. Zeroing matters: a NaN left behind would pass a mask of weight 0."""
+        at = slots.to(self.device)
+        self.keys[:, at] = 0
+        self.values[:, at] = 0
+        self.lengths[slots] = 0
+
+
+def _check_distinct(slots: Tensor) -> None:
+    if len(torch.unique(slots)) != len(slots):
+        raise ValueError(f"slots: found {slots.tolist()}, expected each at most once")

@@ -1,0 +1,259 @@
+"""Windows in, scores out: the engine's whole work, batched over rooms."""
+
+import math
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+
+from limelight.engine.device import choose_device
+from limelight.engine.encoders import load_frame_encoder, load_text_encoder
+from limelight.engine.energy_scorer import energies
+from limelight.engine.errors import EncoderMismatch
+from limelight.engine.frame_encoder import FrameEncoder
+from limelight.engine.network import (
+    TINY_UNTRAINED,
+    check_encoder,
+    load_network,
+    untrained_network,
+)
+from limelight.engine.reasons import COMMENTS, key_frame_ms, strongest_comments
+from limelight.engine.room_network import DECODERS, RoomNetwork
+from limelight.engine.score import Reasons, Rejected, Score
+from limelight.engine.settings import EngineSettings
+from limelight.engine.slots import SlotTable
+from limelight.engine.text_encoder import TextEncoder
+from limelight.engine.window import Window
+from limelight.engine.window_check import check_window
+from limelight.models.contentctr.model import ContentCTR
+
+
+@dataclass(frozen=True, slots=True)
+class _RoomState:
+    room_started_ms: int | None
+    segment_index: int
+
+
+class Scorer:
+    """Scores windows and remembers, per room, what it needs to score the next one cheaply.
+
+    `repeated`, `prefills` and `decode_steps` count windows since the start. Not safe for several
+    threads at once.
+    """
+
+    def __init__(
+        self, model: ContentCTR, text_encoder: TextEncoder, settings: EngineSettings
+    ) -> None:
+        config = model.config
+        check_encoder(
+            "text",
+            text_encoder.encoder_id,
+            text_encoder.revision,
+            expected_id=config.text_encoder_id,
+            expected_revision=config.text_encoder_revision,
+        )
+        if text_encoder.feature_size != config.text_feature_size:
+            found, expected = text_encoder.feature_size, config.text_feature_size
+            raise EncoderMismatch(f"text features: found {found} numbers, expected {expected}")
+        self.model = model
+        self.settings = settings
+        self.repeated = 0
+        self.prefills = 0
+        self.decode_steps = 0
+        capacity = settings.cache_slots
+        decoder = DECODERS[settings.semantics](model, capacity)
+        self._network = RoomNetwork(model, text_encoder, decoder, capacity)
+        self._slots = SlotTable(capacity)
+        self._rooms: dict[str, _RoomState] = {}
+
+    @property
+    def decided_by(self) -> Literal["energy", "network"]:
+        return "network" if self.model.config.trained else "energy"
+
+    def score(self, windows: Sequence[Window]) -> list[Score | Rejected]:
+        """A score for each window's newest segment, in the order of the windows.
+
+        Windows of one room are scored one after the other, all rooms side by side. A window whose
+        segment was scored before (the log delivered it again) gives nothing and is counted in
+        `repeated`; one that cannot be scored gives a `Rejected` and leaves its room as it was.
+        """
+        results: dict[int, Score | Rejected] = {}
+        for positions in _rounds(windows, self._batch_size):
+            due = []
+            for position in positions:
+                try:
+                    check_window(windows[position], self.model.config)
+                except (EncoderMismatch, ValueError) as error:
+                    results[position] = Rejected(windows[position], str(error))
+                else:
+                    if self._was_scored(windows[position]):
+                        self.repeated += 1
+                    else:
+                        due.append(position)
+            if due:
+                found = self._score_batch([windows[position] for position in due])
+                results.update(zip(due, found, strict=True))
+        return [results[position] for position in sorted(results)]
+
+    @property
+    def _batch_size(self) -> int:
+        return min(self.settings.max_rooms_per_batch, self.settings.cache_slots)
+
+    def _was_scored(self, window: Window) -> bool:
+        state = self._rooms.get(window.room_id)
+        if state is None:
+            return False
+        if state.room_started_ms == window.room_started_ms:
+            return window.segment_index <= state.segment_index
+        # A room that was started again never goes back to its earlier run.
+        if window.room_started_ms is None or state.room_started_ms is None:
+            return False
+        return window.room_started_ms < state.room_started_ms
+
+    def _score_batch(self, windows: list[Window]) -> list[Score | Rejected]:
+        """Scores windows of different rooms, none of them scored before."""
+        try:
+            slots, evicted = self._slots.assign([window.room_id for window in windows])
+            for room_id in evicted:
+                del self._rooms[room_id]
+            logits = self._decode(windows, slots)
+            shares = self._modality_shares(windows, slots, logits)
+            results = [
+                self._result(*each)
+                for each in zip(windows, logits, energies(windows), shares, strict=True)
+            ]
+        except BaseException:
+            # Half a batch may have been stored. Without its state each room is prefilled anew.
+            for window in windows:
+                self._forget(window.room_id)
+            raise
+        for window, result in zip(windows, results, strict=True):
+            if window.final or isinstance(result, Rejected):
+                self._forget(window.room_id)
+            else:
+                state = _RoomState(window.room_started_ms, window.segment_index)
+                self._rooms[window.room_id] = state
+        return results
+
+    def _decode(self, windows: list[Window], slots: list[int]) -> list[float]:
+        """The logit of each window, by a decode step where the room's state continues."""
+        stepped, prefilled = [], []
+        for row, (window, slot) in enumerate(zip(windows, slots, strict=True)):
+            state = self._rooms.get(window.room_id)
+            if state is None or state.room_started_ms != window.room_started_ms:
+                self._network.clear(slot)
+                prefilled.append(row)
+            elif window.segment_index == state.segment_index + 1:
+                stepped.append(row)
+            else:
+                prefilled.append(row)
+        logits = [math.nan] * len(windows)
+        for rows, decode in (
+            (prefilled, self._network.prefill),
+            (stepped, self._network.decode_step),
+        ):
+            if rows:
+                found = decode([windows[row] for row in rows], [slots[row] for row in rows])
+                for row, logit in zip(rows, found, strict=True):
+                    logits[row] = logit
+        self.prefills += len(prefilled)
+        self.decode_steps += len(stepped)
+        return logits
+
+    def _modality_shares(
+        self, windows: list[Window], slots: list[int], logits: list[float]
+    ) -> list[dict[str, float]]:
+        if self.decided_by == "energy":
+            return [{COMMENTS: 1.0}] * len(windows)
+        shares: list[dict[str, float]] = [{} for _ in windows]
+        ctrs = [_sigmoid(logit) for logit in logits]
+        rows = [row for row, ctr in enumerate(ctrs) if ctr > self.settings.explain_above]
+        if rows:
+            chosen = [windows[row] for row in rows]
+            found = self._network.modality_shares(
+                chosen, [slots[row] for row in rows], [ctrs[row] for row in rows]
+            )
+            for row, share in zip(rows, found, strict=True):
+                shares[row] = share
+        return shares
+
+    def _result(
+        self, window: Window, logit: float, energy: float, shares: dict[str, float]
+    ) -> Score | Rejected:
+        if not math.isfinite(logit):
+            return Rejected(window, f"logit: found {logit}, expected a finite number")
+        segment = window.segments[-1]
+        ctr, energy = _sigmoid(logit), float(energy)
+        return Score(
+            room_id=window.room_id,
+            streamer_id=window.streamer_id,
+            room_started_ms=window.room_started_ms,
+            segment_index=window.segment_index,
+            start_ms=window.start_ms,
+            end_ms=window.end_ms,
+            ctr=ctr,
+            energy=energy,
+            decided_by=self.decided_by,
+            decision=ctr if self.decided_by == "network" else energy,
+            model_version=self.model.config.model_version,
+            reasons=Reasons(
+                modality_shares=shares,
+                strongest_comments=strongest_comments(segment.comments),
+                key_frame_ms=key_frame_ms(segment),
+                comment_count=segment.comment_count,
+            ),
+            final=window.final,
+        )
+
+    def _forget(self, room_id: str) -> None:
+        self._slots.release(room_id)
+        self._rooms.pop(room_id, None)
+
+
+def load_scorer(settings: EngineSettings, frame_encoder: FrameEncoder | None = None) -> Scorer:
+    """A scorer by settings. A process that also encodes frames passes its frame encoder.
+
+    Without one, the frame encoder is loaded only where the network must be fitted to it. A number
+    of torch threads above 0 is set for the whole process.
+    """
+    device = choose_device(settings.device)
+    if settings.torch_threads:
+        torch.set_num_threads(settings.torch_threads)
+    text_encoder = load_text_encoder(
+        settings.text_encoder,
+        device=device,
+        max_tokens=settings.max_text_tokens,
+        max_batch=settings.text_batch,
+    )
+    if settings.model == TINY_UNTRAINED:
+        frame_encoder = frame_encoder or load_frame_encoder(settings.frame_encoder)
+        model = untrained_network(frame_encoder, text_encoder)
+    else:
+        model = load_network(settings.model)
+    if frame_encoder is not None:
+        check_encoder(
+            "frame",
+            frame_encoder.encoder_id,
+            frame_encoder.revision,
+            expected_id=model.config.frame_encoder_id,
+            expected_revision=model.config.frame_encoder_revision,
+        )
+    return Scorer(model.to(device), text_encoder, settings)
+
+
+def _rounds(windows: Sequence[Window], batch_size: int) -> Iterator[list[int]]:
+    """Positions in batches of different rooms, each room's windows in their order."""
+    rounds: defaultdict[int, list[int]] = defaultdict(list)
+    seen: defaultdict[str, int] = defaultdict(int)
+    for position, window in enumerate(windows):
+        rounds[seen[window.room_id]].append(position)
+        seen[window.room_id] += 1
+    for positions in rounds.values():
+        for start in range(0, len(positions), batch_size):
+            yield positions[start : start + batch_size]
+
+
+def _sigmoid(logit: float) -> float:
+    return 0.5 * (1 + math.tanh(logit / 2))

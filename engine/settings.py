@@ -1,0 +1,57 @@
+"""The engine's part of the settings."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+_POSITIVE = (
+    "cache_slots",
+    "max_rooms_per_batch",
+    "max_image_bytes",
+    "max_image_pixels",
+    "max_text_tokens",
+    "frame_batch",
+    "text_batch",
+)
+_CHOICES = {"semantics": ("rolling", "window")}
+
+
+@dataclass(frozen=True, slots=True)
+class EngineSettings:
+    """Which networks score, how, and within which bounds.
+
+    Encoders are "tiny" (bundled) or a hub name or folder that transformers can load. `model` is
+    "tiny-untrained" or a folder written by `save_pretrained`. Above `explain_above` the number
+    decided on is explained by its modality shares, which costs a second decode step.
+    """
+
+    frame_encoder: str = "tiny"
+    text_encoder: str = "tiny"
+    model: str = "tiny-untrained"
+    semantics: Literal["rolling", "window"] = "rolling"
+    device: str = "auto"
+    torch_threads: int = 0  # 0 leaves the choice to torch
+
+    cache_slots: int = 1024
+    max_rooms_per_batch: int = 256
+    frame_batch: int = 32
+    text_batch: int = 64
+
+    max_image_bytes: int = 8_000_000
+    max_image_pixels: int = 40_000_000
+    max_text_tokens: int = 128
+
+    explain_above: float = 0.5
+
+    def __post_init__(self) -> None:
+        for name in _POSITIVE:
+            if getattr(self, name) < 1:
+                raise ValueError(f"engine.{name}: found {getattr(self, name)}, expected >= 1")
+        for name, choices in _CHOICES.items():
+            if getattr(self, name) not in choices:
+                found = getattr(self, name)
+                raise ValueError(f"engine.{name}: found {found!r}, expected one of {choices}")
+        if self.torch_threads < 0:
+            raise ValueError(f"engine.torch_threads: found {self.torch_threads}, expected >= 0")
+        if not 0 <= self.explain_above <= 1:
+            found = self.explain_above
+            raise ValueError(f"engine.explain_above: found {found}, expected 0 to 1")

@@ -1,0 +1,105 @@
+"""The bundled small encoders: a Swin and a character BERT, built without a download.
+
+Their weights are those of a seeded random generator. Random features still tell pictures and texts
+apart, which is enough to run the whole system; they know nothing of what is in them.
+"""
+
+import torch
+from transformers import BertConfig, BertModel, BertTokenizer, SwinConfig, SwinModel
+
+from limelight.engine.frame_encoder import FrameEncoder
+from limelight.engine.text_encoder import TextEncoder
+
+TINY = "tiny"
+UNTRAINED_REVISION = "untrained-seed0"
+
+_SEED = 0
+_IMAGE_SIZE = 64
+_IMAGENET_MEAN = (0.485, 0.456, 0.406)
+_IMAGENET_STD = (0.229, 0.224, 0.225)
+# The last is the selector that asks for the coloured form of the character before it.
+_COMMON_EMOJI = "❤👍👏🔥🎉💯🌹🎁🤣🤔🥰✨⭐\ufe0f"
+_SPECIAL_TOKENS = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
+
+
+def tiny_frame_encoder(*, device: torch.device, max_batch: int = 32) -> FrameEncoder:
+    config = SwinConfig(
+        image_size=_IMAGE_SIZE,
+        patch_size=4,
+        embed_dim=24,
+        depths=[2, 2],
+        num_heads=[2, 4],
+        window_size=4,
+        drop_path_rate=0.0,
+    )
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(_SEED)
+        model = SwinModel(config)
+    return FrameEncoder(
+        model.to(device),
+        encoder_id=TINY,
+        revision=UNTRAINED_REVISION,
+        feature_size=config.hidden_size,
+        image_size=(_IMAGE_SIZE, _IMAGE_SIZE),
+        mean=_IMAGENET_MEAN,
+        std=_IMAGENET_STD,
+        max_batch=max_batch,
+    )
+
+
+def tiny_text_encoder(
+    *, device: torch.device, max_tokens: int = 128, max_batch: int = 64
+) -> TextEncoder:
+    vocabulary = character_vocabulary()
+    config = BertConfig(
+        vocab_size=len(vocabulary),
+        hidden_size=96,
+        num_hidden_layers=2,
+        num_attention_heads=4,
+        intermediate_size=192,
+        max_position_embeddings=256,
+    )
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(_SEED)
+        model = BertModel(config)
+    # Stripping accents would also strip the voicing marks of kana.
+    tokenizer = BertTokenizer(vocab=vocabulary, do_lower_case=True, strip_accents=False)
+    return TextEncoder(
+        model.to(device),
+        tokenizer,
+        encoder_id=TINY,
+        revision=UNTRAINED_REVISION,
+        max_tokens=max_tokens,
+        max_batch=max_batch,
+    )
+
+
+def character_vocabulary() -> dict[str, int]:
+    """Token to number: ASCII, kana, faces, CJK punctuation and the 3755 commonest hanzi.
+
+    Letters, kana and faces also come as "##" pieces, since BERT's pre-tokenizer keeps words of
+    them whole, and one character unknown makes the whole word unknown; it parts hanzi by itself.
+    """
+    ascii_characters = [chr(code) for code in range(0x21, 0x7F)]
+    kana = [chr(code) for code in (*range(0x3041, 0x3097), *range(0x30A1, 0x30FB), 0x30FC)]
+    faces = [*(chr(code) for code in range(0x1F600, 0x1F650)), *_COMMON_EMOJI]
+    punctuation = [chr(code) for code in (*range(0x3001, 0x3012), 0x301C, 0x00B7, 0x2026, 0x30FB)]
+    full_width = [chr(code) for code in range(0xFF01, 0xFF5F)]
+    tokens = [
+        *_SPECIAL_TOKENS,
+        *ascii_characters,
+        *kana,
+        *faces,
+        *(f"##{character}" for character in (*ascii_characters, *kana) if character.isalnum()),
+        *(f"##{character}" for character in faces),
+        *punctuation,
+        *full_width,
+        *_gb2312_level_1(),
+    ]
+    return {token: number for number, token in enumerate(dict.fromkeys(tokens))}
+
+
+def _gb2312_level_1() -> list[str]:
+    # Rows 16 to 55 hold the common hanzi by pronunciation; row 55 ends with five empty places.
+    codes = (bytes([0xA0 + row, 0xA0 + cell]) for row in range(16, 56) for cell in range(1, 95))
+    return [character for code in codes if (character := code.decode("gb2312", "ignore"))]

@@ -1,0 +1,164 @@
+"""Comment energy: is a room livelier now than it was a moment ago?
+
+The baseline of every evaluation, and what decides while no network has been trained. It looks at
+nothing but when comments came and how much each counts.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+from numba import njit
+from numpy.typing import ArrayLike, NDArray
+
+SEGMENT_MS = 30_000
+WINDOW_SEGMENTS = 20
+SHORT_MS = SEGMENT_MS
+LONG_MS = (WINDOW_SEGMENTS - 1) * SEGMENT_MS
+# As if so many comments had come in the short span and were expected there: two people in an empty
+# room are not a burst. In a busy room it hardly counts.
+PRIOR = 3.0
+NEUTRAL_ENERGY = 0.5
+
+
+def comment_energy(
+    times_ms: ArrayLike,
+    at_ms: ArrayLike,
+    *,
+    weights: ArrayLike | None = None,
+    short_ms: int = SHORT_MS,
+    long_ms: int = LONG_MS,
+    first_ms: int | None = None,
+    prior: float = PRIOR,
+) -> NDArray[np.float64]:
+    """(Q,) energies in (0, 1); 0.5 means the same rate as the room's own recent past.
+
+    With n the weight of the comments in (at - short, at], and e the weight in
+    (at - short - long, at - short] scaled down to a span of `short_ms`,
+        energy = (n + prior) / (n + e + 2 * prior).
+    While less than `short_ms` of past is known the energy is 0.5: a rate taken from a few
+    milliseconds would say anything.
+
+    Worked example: 6 comments in the last 30 s; 19 in the 570 s before, so 1 expected.
+    With prior 1: (6 + 1) / (6 + 1 + 2) = 0.78.
+
+    Args:
+        times_ms: (M,) event times of the comments, ascending.
+        at_ms: (Q,) ends of the spans asked about, ascending.
+        weights: (M,) what each comment counts, >= 0; None counts each as 1.
+        short_ms: length of the span asked about.
+        long_ms: length of the past that it is compared with.
+        first_ms: when the room's past begins; None takes the first comment's time. A past shorter
+            than `long_ms` is scaled by its own length.
+        prior: comments added to both sides, > 0.
+
+    Raises:
+        ValueError: times out of order, numbers out of range or not finite, lengths that differ.
+    """
+    times = _ascending_times("times_ms", times_ms)
+    at = _ascending_times("at_ms", at_ms)
+    for name, span in (("short_ms", short_ms), ("long_ms", long_ms)):
+        if span <= 0:
+            raise ValueError(f"{name}: found {span}, expected more than 0")
+    if not (np.isfinite(prior) and prior > 0):
+        raise ValueError(f"prior: found {prior}, expected a finite number above 0")
+    cumulative = np.zeros(len(times) + 1)
+    np.cumsum(_checked_weights(weights, len(times)), out=cumulative[1:])
+    if not len(times):
+        return np.full(len(at), NEUTRAL_ENERGY)
+    if first_ms is None:
+        first_ms = int(times[0])
+    elif first_ms > times[0]:
+        raise ValueError(f"first_ms: found {first_ms}, expected at most the first time {times[0]}")
+    return np.asarray(
+        _energies(times, at, cumulative, int(short_ms), int(long_ms), first_ms, float(prior))
+    )
+
+
+def user_weights(times_ms: ArrayLike, user_ids: Sequence[str | None]) -> NDArray[np.float64]:
+    """(M,) weights: a user's k-th comment counts 1/k, so that one user cannot make a burst.
+
+    A comment whose user is unknown (None or empty) counts 1.
+
+    Raises:
+        ValueError: times out of order, or not one user id for each of them.
+    """
+    times = _ascending_times("times_ms", times_ms)
+    if len(user_ids) != len(times):
+        raise ValueError(f"user_ids: found {len(user_ids)}, expected {len(times)}, one for a time")
+    weights = np.ones(len(times))
+    said: dict[str, int] = {}
+    for position, user_id in enumerate(user_ids):
+        if user_id:
+            said[user_id] = said.get(user_id, 0) + 1
+            weights[position] = 1 / said[user_id]
+    return weights
+
+
+def _ascending_times(name: str, times_ms: ArrayLike) -> NDArray[np.int64]:
+    times = np.asarray(times_ms)
+    if times.ndim != 1:
+        raise ValueError(f"{name}: found {times.ndim} dimensions, expected 1")
+    if times.size == 0:
+        return np.zeros(0, np.int64)
+    if times.dtype.kind not in "iuf":
+        raise ValueError(f"{name}: found dtype {times.dtype}, expected numbers")
+    if times.dtype.kind == "f" and not np.isfinite(times).all():
+        position = int(np.argmin(np.isfinite(times)))
+        raise ValueError(f"{name}[{position}]: found {times[position]}, expected a finite number")
+    whole = np.ascontiguousarray(times, np.int64)
+    if (whole != times).any():
+        position = int(np.argmax(whole != times))
+        raise ValueError(f"{name}[{position}]: found {times[position]}, expected whole ms")
+    steps = np.diff(whole)
+    if (steps < 0).any():
+        late = int(np.argmax(steps < 0)) + 1
+        raise ValueError(
+            f"{name}[{late}]: found {whole[late]} after {whole[late - 1]}, expected ascending order"
+        )
+    return whole
+
+
+def _checked_weights(weights: ArrayLike | None, count: int) -> NDArray[np.float64]:
+    if weights is None:
+        return np.ones(count)
+    checked = np.ascontiguousarray(weights, np.float64)
+    if checked.shape != (count,):
+        raise ValueError(f"weights: found shape {checked.shape}, expected ({count},)")
+    usable = np.isfinite(checked) & (checked >= 0)
+    if not usable.all():
+        position = int(np.argmin(usable))
+        raise ValueError(f"weights[{position}]: found {checked[position]}, expected finite, >= 0")
+    return checked
+
+
+@njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+def _energies(
+    times: NDArray[np.int64],
+    at: NDArray[np.int64],
+    cumulative: NDArray[np.float64],
+    short_ms: int,
+    long_ms: int,
+    first_ms: int,
+    prior: float,
+) -> NDArray[np.float64]:
+    # old, split and new are how many times lie at or before the three span borders. The queries
+    # ascend, so none of them ever goes back. cumulative never falls (rounding keeps x + w >= x for
+    # w >= 0), so both differences are >= 0.
+    energies = np.empty(len(at))
+    old = split = new = 0
+    for query in range(len(at)):
+        split_ms = at[query] - short_ms
+        while new < len(times) and times[new] <= at[query]:
+            new += 1
+        while split < new and times[split] <= split_ms:
+            split += 1
+        while old < split and times[old] <= split_ms - long_ms:
+            old += 1
+        known_ms = min(long_ms, split_ms - first_ms)
+        if known_ms < short_ms:
+            energies[query] = 0.5
+            continue
+        current = cumulative[new] - cumulative[split]
+        expected = (cumulative[split] - cumulative[old]) * short_ms / known_ms
+        energies[query] = (current + prior) / (current + expected + 2 * prior)
+    return energies

@@ -1,0 +1,285 @@
+"""ContentCTR: a room's click-through rate for each segment, from picture, text and streamer.
+
+Shape letters, the same everywhere in Limelight:
+    B  rooms in a batch
+    S  segments in a sequence; at most N when serving, longer when training
+    N  window length: how many segments a position sees, itself included
+    L  layers
+    H  attention heads
+    D  width of a head
+    C  features of a segment inside the network (hidden_size)
+    K  tokens of a segment: 2, the picture and the text
+    F  features of the frame encoder
+    T  features of the text encoder
+
+Source: ContentCTR (Deng et al., 2023), section 3.2. Paper and code differ in one point: here every
+attention and feed-forward part normalises its input first (pre-norm).
+"""
+
+from hashlib import blake2b
+from typing import cast
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from transformers import PreTrainedModel
+
+from limelight.models.contentctr.config import ContentCTRConfig
+
+NUM_TOKENS = 2
+PICTURE_TOKEN = 0
+TEXT_TOKEN = 1
+UNKNOWN_STREAMER = 0
+
+_WEIGHT_STD = 0.02
+
+
+def streamer_bucket(streamer_id: str, num_streamers: int) -> int:
+    """The row of a streamer in the embedding: a stable hash into 1..num_streamers-1.
+
+    An empty id is the unknown streamer, bucket 0. Python's own `hash` is salted per process and
+    would hand a trained network other people's embeddings after a restart.
+    """
+    if num_streamers < 2:
+        raise ValueError(f"num_streamers: found {num_streamers}, expected at least 2")
+    if not streamer_id:
+        return UNKNOWN_STREAMER
+    digest = blake2b(streamer_id.encode("utf-8", "surrogatepass"), digest_size=8).digest()
+    return 1 + int.from_bytes(digest, "big") % (num_streamers - 1)
+
+
+def banded_causal_mask(length: int, window_length: int, device: torch.device) -> Tensor:
+    """(S, S) bool, True where row i may look at column j: 0 <= i - j < window_length.
+
+    For sequences no longer than the window this is the plain causal mask of eq. 5.
+    """
+    positions = torch.arange(length, device=device)
+    distance = positions[:, None] - positions[None, :]
+    return (distance >= 0) & (distance < window_length)
+
+
+class Attention(nn.Module):
+    """Multi-head attention (eq. 3-4), in steps, so that a caller may keep keys and values."""
+
+    def __init__(self, config: ContentCTRConfig) -> None:
+        super().__init__()
+        self.heads = (config.num_heads, config.head_dim)
+        width = config.num_heads * config.head_dim
+        self.query = nn.Linear(config.hidden_size, width, bias=False)
+        self.key = nn.Linear(config.hidden_size, width, bias=False)
+        self.value = nn.Linear(config.hidden_size, width, bias=False)
+        self.output = nn.Linear(width, config.hidden_size, bias=False)
+        self.dropout = config.dropout
+
+    def queries(self, x: Tensor) -> Tensor:
+        """(B, H, S, D) from (B, S, C)."""
+        return self._split_heads(self.query(x))
+
+    def keys_values(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Two (B, H, S, D) from (B, S, C)."""
+        return self._split_heads(self.key(x)), self._split_heads(self.value(x))
+
+    def attend(self, queries: Tensor, keys: Tensor, values: Tensor, visible: Tensor) -> Tensor:
+        """(B, S, C) for S queries over any number of keys; `visible` broadcasts to (B, H, S, keys).
+
+        Every query must see at least one key: a row of only False has no defined softmax.
+        """
+        dropout = self.dropout if self.training else 0.0
+        mixed = F.scaled_dot_product_attention(queries, keys, values, visible, dropout)
+        output: Tensor = self.output(mixed.transpose(1, 2).flatten(2))  # (B, S, H*D) -> (B, S, C)
+        return output
+
+    def _split_heads(self, x: Tensor) -> Tensor:
+        return x.view(*x.shape[:2], *self.heads).transpose(1, 2)  # (B, S, H*D) -> (B, H, S, D)
+
+
+class FeedForward(nn.Sequential):
+    def __init__(self, config: ContentCTRConfig) -> None:
+        super().__init__(
+            nn.Linear(config.hidden_size, config.ffn_size),
+            nn.GELU(),
+            nn.Linear(config.ffn_size, config.hidden_size),
+        )
+
+
+class PerceiverLayer(nn.Module):
+    """One turn of algorithm 1: the latent reads the segment's tokens and itself."""
+
+    def __init__(self, config: ContentCTRConfig) -> None:
+        super().__init__()
+        self.token_norm = nn.LayerNorm(config.hidden_size, config.layer_norm_eps)
+        self.latent_norm = nn.LayerNorm(config.hidden_size, config.layer_norm_eps)
+        self.attention = Attention(config)
+        self.ffn_norm = nn.LayerNorm(config.hidden_size, config.layer_norm_eps)
+        self.ffn = FeedForward(config)
+        self.dropout = nn.Dropout(config.dropout)
+
+    def forward(self, latent: Tensor, tokens: Tensor, visible: Tensor) -> Tensor:
+        """(B*S, 1, C) from latent (B*S, 1, C), tokens (B*S, K, C), visible (B*S, 1, 1, K+1)."""
+        query = self.latent_norm(latent)
+        keys, values = self.attention.keys_values(torch.cat([self.token_norm(tokens), query], 1))
+        attended = self.attention.attend(self.attention.queries(query), keys, values, visible)
+        latent = latent + self.dropout(attended)
+        fed: Tensor = self.dropout(self.ffn(self.ffn_norm(latent)))
+        return latent + fed
+
+
+class DecoderLayer(nn.Module):
+    """One turn of algorithm 2. `project` and `attend` are apart for the incremental decoder."""
+
+    def __init__(self, config: ContentCTRConfig) -> None:
+        super().__init__()
+        self.attention_norm = nn.LayerNorm(config.hidden_size, config.layer_norm_eps)
+        self.attention = Attention(config)
+        self.ffn_norm = nn.LayerNorm(config.hidden_size, config.layer_norm_eps)
+        self.ffn = FeedForward(config)
+        self.dropout = nn.Dropout(config.dropout)
+
+    def project(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Queries, keys and values, each (B, H, S, D), of x (B, S, C)."""
+        normed = self.attention_norm(x)
+        return self.attention.queries(normed), *self.attention.keys_values(normed)
+
+    def attend(
+        self, x: Tensor, queries: Tensor, keys: Tensor, values: Tensor, visible: Tensor
+    ) -> Tensor:
+        """(B, S, C): x with attention and feed-forward added, given what `project` returned."""
+        x = x + self.dropout(self.attention.attend(queries, keys, values, visible))
+        fed: Tensor = self.dropout(self.ffn(self.ffn_norm(x)))
+        return x + fed
+
+    def forward(self, x: Tensor, visible: Tensor) -> Tensor:
+        return self.attend(x, *self.project(x), visible)
+
+
+def _projection_head(feature_size: int, hidden_size: int) -> nn.Sequential:
+    return nn.Sequential(
+        nn.Linear(feature_size, hidden_size), nn.GELU(), nn.Linear(hidden_size, hidden_size)
+    )
+
+
+class ContentCTR(PreTrainedModel):  # type: ignore[misc]
+    """The network of the paper's section 3.2, without a positional embedding.
+
+    Attention alone does not know the order of its keys, which is what lets the ring cache keep
+    them in any order (engine.kv_cache).
+    """
+
+    config_class = ContentCTRConfig
+    base_model_prefix = "contentctr"
+    main_input_name = "frame_features"
+    _supports_sdpa = True
+
+    def __init__(self, config: ContentCTRConfig) -> None:
+        super().__init__(config)
+        self.proj_1 = _projection_head(config.frame_feature_size, config.hidden_size)
+        self.proj_2 = _projection_head(config.text_feature_size, config.hidden_size)
+        self.streamers = nn.Embedding(config.num_streamers, config.hidden_size)
+        self.perceiver = nn.ModuleList(
+            PerceiverLayer(config) for _ in range(config.num_perceiver_layers)
+        )
+        self.decoder = nn.ModuleList(DecoderLayer(config) for _ in range(config.num_decoder_layers))
+        self.final_norm = nn.LayerNorm(config.hidden_size, config.layer_norm_eps)
+        self.head = nn.Linear(config.hidden_size, 1)
+        self.post_init()
+
+    def forward(
+        self,
+        frame_features: Tensor,
+        text_features: Tensor,
+        streamer_ids: Tensor,
+        present: Tensor,
+    ) -> Tensor:
+        """Logits (B, S); sigmoid of a logit is the segment's CTR.
+
+        Args:
+            frame_features: (B, S, F) float; a segment's mean frame feature.
+            text_features: (B, S, T) float; the [CLS] feature of its speech and comments.
+            streamer_ids: (B,) int64 in [0, num_streamers), see `streamer_bucket`.
+            present: (B, S, K) bool; False where the segment has no picture, no text. What the
+                masked feature holds is then never looked at.
+
+        Raises:
+            ValueError: a shape does not fit the others or the config.
+        """
+        return self.decode(self.perceive(frame_features, text_features, streamer_ids, present))
+
+    def ctr(
+        self,
+        frame_features: Tensor,
+        text_features: Tensor,
+        streamer_ids: Tensor,
+        present: Tensor,
+    ) -> Tensor:
+        """Click-through rates in [0, 1], shape (B, S), of the same arguments as `forward`."""
+        logits = self.forward(frame_features, text_features, streamer_ids, present)
+        return logits.sigmoid()
+
+    def tokens(self, frame_features: Tensor, text_features: Tensor, present: Tensor) -> Tensor:
+        """(B, S, K, C): S_p and S_a of eq. 2, picture first; zero features where masked."""
+        picture_missing = ~present[..., PICTURE_TOKEN, None]
+        text_missing = ~present[..., TEXT_TOKEN, None]
+        # Zeroed before the projection, since a masked NaN would survive a softmax weight of 0.
+        picture = self.proj_1(frame_features.masked_fill(picture_missing, 0.0))
+        text = self.proj_2(text_features.masked_fill(text_missing, 0.0))
+        return torch.stack([picture, text], dim=2)
+
+    def perceive(
+        self,
+        frame_features: Tensor,
+        text_features: Tensor,
+        streamer_ids: Tensor,
+        present: Tensor,
+    ) -> Tensor:
+        """(B, S, C): algorithm 1, each segment by itself. Arguments as `forward`."""
+        self._check_shapes(frame_features, text_features, streamer_ids, present)
+        rooms, segments = present.shape[:2]
+        tokens = self.tokens(frame_features, text_features, present).flatten(0, 1)
+        latent = self.streamers(streamer_ids)[:, None].expand(rooms, segments, -1)
+        latent = latent.reshape(rooms * segments, 1, -1)  # (B, C) -> (B*S, 1, C)
+        # The latent is always a key, so a segment without picture and text still has one.
+        visible = F.pad(present, (0, 1), value=True).flatten(0, 1)[:, None, None]
+        for layer in self.perceiver:
+            latent = layer(latent, tokens, visible)
+        x: Tensor = latent.view(rooms, segments, -1)  # (B*S, 1, C) -> (B, S, C)
+        return x
+
+    def decode(self, x: Tensor) -> Tensor:
+        """Logits (B, S) of x (B, S, C): algorithm 2 with the banded causal mask in every layer."""
+        visible = banded_causal_mask(x.shape[1], self.config.window_length, x.device)
+        for layer in self.decoder_layers:
+            x = layer(x, visible)
+        return self.logits(x)
+
+    @property
+    def decoder_layers(self) -> list[DecoderLayer]:
+        return cast(list[DecoderLayer], list(self.decoder))
+
+    def logits(self, x: Tensor) -> Tensor:
+        """(B, S) of the last decoder layer's output (B, S, C)."""
+        output: Tensor = self.head(self.final_norm(x)).squeeze(-1)
+        return output
+
+    def _check_shapes(
+        self, frame_features: Tensor, text_features: Tensor, streamer_ids: Tensor, present: Tensor
+    ) -> None:
+        if present.dim() != 3 or present.shape[2] != NUM_TOKENS or present.dtype != torch.bool:
+            found = f"{tuple(present.shape)} {present.dtype}"
+            raise ValueError(f"present: found {found}, expected (B, S, {NUM_TOKENS}) bool")
+        rooms, segments = present.shape[:2]
+        for name, tensor, expected in (
+            ("frame_features", frame_features, (rooms, segments, self.config.frame_feature_size)),
+            ("text_features", text_features, (rooms, segments, self.config.text_feature_size)),
+            ("streamer_ids", streamer_ids, (rooms,)),
+        ):
+            if tuple(tensor.shape) != expected:
+                raise ValueError(f"{name}: found {tuple(tensor.shape)}, expected {expected}")
+
+    def _init_weights(self, module: nn.Module) -> None:
+        if isinstance(module, nn.Linear | nn.Embedding):
+            nn.init.normal_(module.weight, std=_WEIGHT_STD)
+        if isinstance(module, nn.Linear) and module.bias is not None:
+            nn.init.zeros_(module.bias)
+        if isinstance(module, nn.LayerNorm):
+            nn.init.ones_(module.weight)
+            nn.init.zeros_(module.bias)

@@ -1,0 +1,72 @@
+"""Runs every benchmark of this folder: `python -m tests.bench`, or some: `... engine_step`.
+
+A benchmark is a module with `run() -> Result`. Each result is written to docs/benchmarks/ as JSON
+and into docs/benchmarks.md as a table, between markers of its own.
+"""
+
+import json
+import os
+import platform
+import re
+import subprocess
+import sys
+from dataclasses import asdict
+from importlib import import_module
+from pathlib import Path
+
+from tests.bench.result import Result
+
+REPOSITORY_ROOT = Path(__file__).parents[2]
+TABLES = REPOSITORY_ROOT / "docs" / "benchmarks.md"
+RECORDS = REPOSITORY_ROOT / "docs" / "benchmarks"
+TITLE = "# Benchmarks\n\nWritten by `make bench`.\n"
+NOT_BENCHMARKS = {"__main__", "result"}
+
+
+def main(wanted: list[str]) -> None:
+    names = sorted(path.stem for path in Path(__file__).parent.glob("*.py"))
+    names = [name for name in names if name not in NOT_BENCHMARKS]
+    if unknown := set(wanted) - set(names):
+        raise SystemExit(f"found {sorted(unknown)}, expected some of {names}")
+    machine = {"hardware": hardware(), "commit": commit()}
+    print(f"{machine['hardware']}, commit {machine['commit']}")
+    for name in wanted or names:
+        result: Result = import_module(f"tests.bench.{name}").run()
+        print(f"\n{result.title}\n{result.table()}\n{result.note}")
+        record(name, result, machine)
+
+
+def record(name: str, result: Result, machine: dict[str, str]) -> None:
+    RECORDS.mkdir(parents=True, exist_ok=True)
+    text = json.dumps({**machine, **asdict(result)}, indent=2, ensure_ascii=False)
+    (RECORDS / f"{name}.json").write_text(text + "\n")
+    begin, end = f"<!-- {name}: begin -->", f"<!-- {name}: end -->"
+    where = f"{machine['hardware']}; commit {machine['commit']}."
+    section = f"{begin}\n## {result.title}\n\n{result.table()}\n\n{result.note} {where}\n{end}\n"
+    tables = TABLES.read_text() if TABLES.exists() else TITLE
+    between = re.compile(f"{re.escape(begin)}.*?{re.escape(end)}\n", re.DOTALL)
+    if between.search(tables):
+        tables = between.sub(lambda _: section, tables)
+    else:
+        tables = f"{tables.rstrip()}\n\n{section}"
+    TABLES.write_text(tables)
+
+
+def hardware() -> str:
+    """The processor's name and its cores, as far as this system tells."""
+    name = platform.processor() or platform.machine()
+    cpu_info = Path("/proc/cpuinfo")
+    if cpu_info.exists():
+        names = re.findall(r"^model name\s*:\s*(.+)$", cpu_info.read_text(), re.MULTILINE)
+        name = names[0] if names else name
+    return f"{name}, {os.cpu_count()} cores, Python {platform.python_version()}"
+
+
+def commit() -> str:
+    command = ["git", "describe", "--always", "--dirty"]
+    found = subprocess.run(command, cwd=REPOSITORY_ROOT, capture_output=True, text=True)
+    return found.stdout.strip() or "unknown"
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
