@@ -27,7 +27,6 @@ def demo(
     from rich.console import Console
 
     from limelight.replay.demo import DemoOptions, bundled_recordings, run_demo
-    from limelight.replay.report import write_report
     from limelight.streams import logs
     from limelight.streams.settings import settings
 
@@ -37,9 +36,10 @@ def demo(
     folders = recording or bundled_recordings()
     options = DemoOptions(folders, out, speed, keep)
     state = asyncio.run(run_demo(options, current, console))
-    report = write_report(folders, state, out, segment_ms=current.assembler.segment_ms)
-    console.print_json((out / "summary.json").read_text())
-    console.print(f"report: {report}\nsummary: {out / 'summary.json'}", highlight=False)
+    for line in state.told():
+        console.print(line, markup=False, highlight=False)
+    for name in ("summary.json", "report.html"):
+        console.print(f"written: {out / name}", highlight=False)
 
 
 def replay(

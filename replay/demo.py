@@ -9,7 +9,6 @@ import base64
 import contextlib
 import logging
 import secrets
-import sys
 import time
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -27,15 +26,15 @@ from limelight.replay.live_view import LiveView
 from limelight.replay.observer import observe
 from limelight.replay.player import play
 from limelight.replay.recording import load_recording
-from limelight.streams.broker import embedded_broker, embedded_kafka, free_port, kafka_environment
-from limelight.streams.child import Child, child_process
+from limelight.replay.report import write_report
+from limelight.replay.system import running_system
+from limelight.streams.child import Child
 from limelight.streams.receiver import Receiver
 from limelight.streams.settings import PushSettings, Settings
 
 logger = logging.getLogger(__name__)
 
 BUNDLED = Path(__file__).parent / "recordings"
-START_LIMIT_S = 120.0
 # Without any change for this long, something is stuck.
 STALL_LIMIT_S = 45.0
 # Nothing changes any more: also not a delivery that a receiver would count twice.
@@ -59,7 +58,7 @@ def bundled_recordings() -> list[Path]:
 
 
 async def run_demo(options: DemoOptions, settings: Settings, console: Console) -> DemoState:
-    """Play, wait until everything has arrived, and write `summary.json`.
+    """Play, wait until everything has arrived, and write `summary.json` and `report.html`.
 
     Raises:
         DemoStalled, ChildDied, BrokerUnavailable, MalformedRecording: what went wrong; whatever
@@ -72,9 +71,9 @@ async def run_demo(options: DemoOptions, settings: Settings, console: Console) -
     started_s = time.monotonic()
     async with AsyncExitStack() as stack:
         console.print("starting broker, receiver, worker and engine ...")
-        receiver_url, push = await stack.enter_async_context(_receiver(state, console))
+        receiver, push = await stack.enter_async_context(_receiver(state, console))
         settings, children = await stack.enter_async_context(
-            _processes(settings, push, options.out_dir / "logs")
+            running_system(settings, push, options.out_dir / "logs")
         )
         await stack.enter_async_context(_task(observe(settings.kafka, state)))
         console.print(f"ready after {time.monotonic() - started_s:.0f} s; playing", highlight=False)
@@ -93,21 +92,25 @@ async def run_demo(options: DemoOptions, settings: Settings, console: Console) -
                 await _until_complete(playing, state, children)
             finally:
                 playing.cancel()
+        state.delivered_again = receiver.repeated
+        summary = state.summary() | {
+            "recordings": {recording.room_id: recording.note for recording in recordings},
+            "speed": options.speed,
+            "seconds": round(time.monotonic() - started_s, 1),
+        }
+        encoded = orjson.dumps(summary, option=orjson.OPT_INDENT_2)
+        (options.out_dir / "summary.json").write_bytes(encoded)
+        segment_ms = settings.assembler.segment_ms
+        write_report(recordings, state, options.out_dir, base_ms=base_ms, segment_ms=segment_ms)
         if options.keep:
-            await _keep(console, settings, receiver_url, children)
-    summary = state.summary() | {
-        "recordings": {recording.room_id: recording.note for recording in recordings},
-        "speed": options.speed,
-        "seconds": round(time.monotonic() - started_s, 1),
-    }
-    (options.out_dir / "summary.json").write_bytes(
-        orjson.dumps(summary, option=orjson.OPT_INDENT_2)
-    )
+            await _keep(console, settings, push.endpoint, children)
     return state
 
 
 @asynccontextmanager
-async def _receiver(state: DemoState, console: Console) -> AsyncIterator[tuple[str, PushSettings]]:
+async def _receiver(
+    state: DemoState, console: Console
+) -> AsyncIterator[tuple[Receiver, PushSettings]]:
     secret = "whsec_" + base64.b64encode(secrets.token_bytes(24)).decode()
 
     def on_event(event: dict[str, Any]) -> None:
@@ -121,59 +124,16 @@ async def _receiver(state: DemoState, console: Console) -> AsyncIterator[tuple[s
                 highlight=False,
             )
 
-    runner, port = await Receiver(secret, on_event).start("127.0.0.1", 0)
+    receiver = Receiver(secret, on_event)
+    runner, port = await receiver.start("127.0.0.1", 0)
     url = f"http://127.0.0.1:{port}/highlights"
     try:
         yield (
-            url,
+            receiver,
             PushSettings(endpoint=url, secret=SecretStr(secret), allow_private_addresses=True),
         )
     finally:
         await runner.cleanup()
-
-
-@asynccontextmanager
-async def _processes(
-    settings: Settings, push: PushSettings, logs: Path
-) -> AsyncIterator[tuple[Settings, list[Child]]]:
-    """Broker, worker and engine, all at work, and the settings that reach them."""
-    logs.mkdir(parents=True, exist_ok=True)
-    kafka = embedded_kafka(free_port())
-    environment = kafka_environment(kafka) | {
-        "LIMELIGHT_PUSH_ENDPOINT": push.endpoint,
-        "LIMELIGHT_PUSH_SECRET": push.secret.get_secret_value(),
-        "LIMELIGHT_PUSH_ALLOW_PRIVATE_ADDRESSES": "true",
-        # At many times real speed a source is behind for a moment without being silent.
-        "LIMELIGHT_ASSEMBLER_SILENT_SOURCE_DEADLINE_S": "300",
-    }
-    async with AsyncExitStack() as stack:
-        children = [await stack.enter_async_context(embedded_broker(kafka, logs / "broker.log"))]
-        ready_files = []
-        for name, extra in (("worker", ("--data-dir", str(logs / "worker"))), ("engine", ())):
-            ready_file = logs / f"{name}.ready"
-            ready_file.unlink(missing_ok=True)
-            command = (sys.executable, "-m", "limelight.streams.cli", name, *extra)
-            child = await stack.enter_async_context(
-                child_process(
-                    name,
-                    (*command, "--ready-file", str(ready_file)),
-                    logs / f"{name}.log",
-                    environment,
-                )
-            )
-            children.append(child)
-            ready_files.append((child, ready_file))
-        for child, ready_file in ready_files:
-            await child.wait_until(asyncio.create_task(_until_exists(child.name, ready_file)))
-        yield settings.model_copy(update={"kafka": kafka, "push": push}), children
-
-
-async def _until_exists(name: str, file: Path) -> None:
-    deadline_s = time.monotonic() + START_LIMIT_S
-    while not file.exists():
-        if time.monotonic() > deadline_s:
-            raise DemoStalled(f"{name}: found it not ready after {START_LIMIT_S:g} s")
-        await asyncio.sleep(0.1)
 
 
 @asynccontextmanager

@@ -108,6 +108,21 @@ class DemoState:
             "close_to_delivery_ms": _percentiles(list(self.delivered.values())),
         }
 
+    def told(self) -> list[str]:
+        """The summary in three lines, for a person."""
+        figures = self.summary()
+        score, delivery = figures["close_to_score_ms"], figures["close_to_delivery_ms"]
+        return [
+            f"{figures['rooms']} rooms, {sum(figures['events_in'].values())} events in,"
+            f" {figures['scores']} segments scored by {', '.join(figures['decided_by'])};"
+            f" {figures['late']} late, {figures['dead_letters']} dead letters",
+            f"{figures['highlights_opened']} highlights, {figures['delivered']} of"
+            f" {figures['highlight_events']} events delivered,"
+            f" {figures['delivered_again']} delivered twice",
+            f"segment close to score {score['p50']} ms (p99 {score['p99']}), to delivery"
+            f" {delivery['p50']} ms (p99 {delivery['p99']})",
+        ]
+
 
 def _percentiles(values: list[int]) -> dict[str, float | None]:
     if not values:

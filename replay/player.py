@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import threading
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
 
 from limelight.replay.recording import Recording
 from limelight.replay.script import COMMENT_LIST_MS, ScriptedMessage, script
@@ -82,7 +82,7 @@ async def play(
     return sent
 
 
-async def _read_ahead(messages: Iterator[ScriptedMessage]) -> AsyncIterator[ScriptedMessage]:
+async def _read_ahead(messages: Iterator[ScriptedMessage]) -> AsyncGenerator[ScriptedMessage, None]:
     """The messages, read in a thread of their own, a bounded number of them ahead."""
     loop = asyncio.get_running_loop()
     queue: asyncio.Queue[ScriptedMessage | BaseException | None] = asyncio.Queue()

@@ -12,7 +12,7 @@ import jinja2
 from limelight.engine.score import Score
 from limelight.replay.demo_state import DemoState
 from limelight.replay.frames import read_frames
-from limelight.replay.recording import Recording, load_recording
+from limelight.replay.recording import Recording
 
 CHART_WIDTH, CHART_HEIGHT = 1000, 220
 KEY_FRAME_WIDTH = 320
@@ -57,11 +57,14 @@ class RoomChart:
 
 
 def write_report(
-    folders: Sequence[Path], state: DemoState, out_dir: Path, *, segment_ms: int
+    recordings: Sequence[Recording],
+    state: DemoState,
+    out_dir: Path,
+    *,
+    base_ms: int,
+    segment_ms: int,
 ) -> Path:
-    """Write the page and give its path."""
-    recordings = [load_recording(folder) for folder in folders]
-    base_ms = min(recording.started_ms for recording in recordings)
+    """Write the page about recordings that were played from `base_ms` on, and give its path."""
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(Path(__file__).parent),
         autoescape=True,

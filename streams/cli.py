@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import os
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -94,6 +95,8 @@ def _start(process: str) -> Settings:
     """The settings, logged once with their secrets masked."""
     from limelight.streams import logs
 
+    # Networks load in the background of a service: no progress bars in its log.
+    os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
     current = settings()
     logs.configure(current.log_level)
     logging.getLogger(__name__).info(

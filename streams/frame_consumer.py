@@ -9,8 +9,10 @@ import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numpy as np
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 from aiokafka.errors import CommitFailedError, IllegalStateError
+from numpy.typing import NDArray
 
 from limelight.engine.errors import DecodeFailed
 from limelight.engine.frame_encoder import FrameEncoder
@@ -90,7 +92,7 @@ def encode_frames(
             images.append(image)
             image_places.append(place)
             owners.append(owner)
-    features = encoder.encode(images) if images else []
+    features: Sequence[NDArray[np.float16]] = list(encoder.encode(images)) if images else []
     metrics.frames_encoded_total.inc(len(images))
     for place, owner, feature in zip(image_places, owners, features, strict=True):
         record = FrameFeature(

@@ -1,7 +1,7 @@
 """One room while it is on air: its open segments, and the window of those that have closed."""
 
 from collections import Counter, deque
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
@@ -88,13 +88,7 @@ class OpenSegment:
             Segment(
                 index=index,
                 start_ms=start_ms,
-                frame_feature=(
-                    np.mean([frame[3] for frame in usable], axis=0, dtype=np.float32).astype(
-                        np.float16
-                    )
-                    if usable
-                    else None
-                ),
+                frame_feature=_mean([frame[3] for frame in usable]),
                 frame_times_ms=tuple(frame[0] for frame in usable),
                 speech=" ".join(text for _, _, text in sorted(self.speech.values()))[
                     :MAX_TEXT_CHARS_KEPT
@@ -106,6 +100,14 @@ class OpenSegment:
             ),
             encoder,
         )
+
+
+def _mean(features: list[NDArray[np.float16]]) -> NDArray[np.float16] | None:
+    """Mean of the features, summed in float32; None of none."""
+    if not features:
+        return None
+    mean: NDArray[np.float32] = np.stack(features).mean(axis=0, dtype=np.float32)
+    return mean.astype(np.float16)
 
 
 def _sample(texts: list[str], most: int) -> tuple[str, ...]:
@@ -206,7 +208,7 @@ class RoomAssembly:
         slot = index % self._settings.window_length
         return ClosedSegment(window, self.key.slot_key(slot), table_slot, segment, holds)
 
-    def restore(self, slots: list[Mapping[str, Any]]) -> None:
+    def restore(self, slots: Sequence[Mapping[str, Any]]) -> None:
         """Take over the closed segments that the table holds."""
         slots = sorted(slots, key=lambda slot: int(slot["index"]))
         newest = slots[-1]

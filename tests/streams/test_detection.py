@@ -1,5 +1,7 @@
 """The detector's rules on curves with known answers."""
 
+from itertools import pairwise
+
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -130,5 +132,5 @@ def test_highlights_open_and_close_in_turn_and_never_overlap(values: list[float]
     assert kinds == ["opened", "closed"] * (len(kinds) // 2)
     closed = [event for event in events if event.kind == "closed"]
     assert all(event.start_ms < event.end_ms for event in closed)
-    assert all(a.end_ms <= b.start_ms for a, b in zip(closed, closed[1:], strict=False))
+    assert all(a.end_ms <= b.start_ms for a, b in pairwise(closed))
     assert len({event.event_id for event in events}) == len(events)
