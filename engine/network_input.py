@@ -45,7 +45,7 @@ class NetworkInput:
 def network_input(
     streamer_ids: Sequence[str],
     rooms: Sequence[Sequence[Segment]],
-    text_features: Sequence[NDArray[np.float16]],
+    text_features: Sequence[NDArray[np.float32]],
     config: ContentCTRConfig,
     device: torch.device,
 ) -> NetworkInput:

@@ -22,13 +22,13 @@ class TextFeatureCache:
         self._encoder = text_encoder
         self._window_length = window_length
         shape = (capacity, window_length)
-        self._features = np.zeros((*shape, text_encoder.feature_size), np.float16)
+        self._features = np.zeros((*shape, text_encoder.feature_size), np.float32)
         self._indices = np.full(shape, _EMPTY, np.int64)
 
     def features(
         self, slots: Sequence[int], rooms: Sequence[Sequence[Segment]]
-    ) -> list[NDArray[np.float16]]:
-        """For each room an (S, T) float16 array; the rows of segments without text are zeros.
+    ) -> list[NDArray[np.float32]]:
+        """For each room an (S, T) float32 array; the rows of segments without text are zeros.
 
         Args:
             slots: one for each room.

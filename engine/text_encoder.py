@@ -36,8 +36,8 @@ class TextEncoder:
         self._max_tokens = min(max_tokens, model.config.max_position_embeddings)
         self._max_batch = max_batch
 
-    def encode(self, texts: Sequence[tuple[str, Sequence[str]]]) -> NDArray[np.float16]:
-        """(n, T) float16 [CLS] features of n pairs of speech and comments, "[ASR, comments]".
+    def encode(self, texts: Sequence[tuple[str, Sequence[str]]]) -> NDArray[np.float32]:
+        """(n, T) float32 [CLS] features of n pairs of speech and comments, "[ASR, comments]".
 
         What exceeds `max_tokens` is cut from the longer of the two.
 
@@ -51,14 +51,14 @@ class TextEncoder:
             pairs.append((_encodable(speech), _encodable(COMMENT_SEPARATOR.join(comments))))
         # Texts of similar length go together, so that little is spent on padding.
         order = sorted(range(len(pairs)), key=lambda at: len(pairs[at][0]) + len(pairs[at][1]))
-        features = np.empty((len(pairs), self.feature_size), np.float16)
+        features = np.empty((len(pairs), self.feature_size), np.float32)
         for start in range(0, len(order), self._max_batch):
             chosen = order[start : start + self._max_batch]
             features[chosen] = self._encode([pairs[at] for at in chosen])
         return features
 
     @torch.inference_mode()
-    def _encode(self, pairs: list[tuple[str, str]]) -> NDArray[np.float16]:
+    def _encode(self, pairs: list[tuple[str, str]]) -> NDArray[np.float32]:
         tokens = self._tokenizer(
             [speech for speech, _ in pairs],
             [comments for _, comments in pairs],
@@ -70,7 +70,7 @@ class TextEncoder:
             return_tensors="pt",
         )
         output = self.model(**tokens.to(self.model.device))
-        cls: NDArray[np.float16] = output.last_hidden_state[:, 0].half().cpu().numpy()
+        cls: NDArray[np.float32] = output.last_hidden_state[:, 0].float().cpu().numpy()
         return cls
 
 

@@ -9,6 +9,10 @@ import numpy as np
 from limelight.engine.score import Score
 
 
+# What the summary tells of a highlight.
+_TOLD = ("room_id", "kind", "start_ms", "end_ms", "decided_by", "baseline", "rise", "reason")
+
+
 @dataclass(slots=True)
 class RoomSeen:
     """One room's curve and what came of it."""
@@ -32,6 +36,7 @@ class DemoState:
     window_ids: set[str] = field(default_factory=set)
     event_kinds: dict[str, str] = field(default_factory=dict)  # highlight event id -> kind
     delivered: dict[str, int] = field(default_factory=dict)  # event id -> close-to-delivery ms
+    delivered_again: int = 0
     late: list[dict[str, Any]] = field(default_factory=list)
     dead_letters: list[dict[str, Any]] = field(default_factory=list)
     close_to_score_ms: list[int] = field(default_factory=list)
@@ -102,10 +107,16 @@ class DemoState:
             "highlights_closed": kinds["closed"],
             "highlight_events": len(self.event_kinds),
             "delivered": len(self.delivered),
+            "delivered_again": self.delivered_again,
             "late": len(self.late),
             "dead_letters": len(self.dead_letters),
             "close_to_score_ms": _percentiles(self.close_to_score_ms),
             "close_to_delivery_ms": _percentiles(list(self.delivered.values())),
+            "highlights": [
+                {"id": highlight_id, **{name: event["data"][name] for name in _TOLD}}
+                for room in self.rooms.values()
+                for highlight_id, event in sorted(room.highlights.items())
+            ],
         }
 
     def told(self) -> list[str]:

@@ -67,7 +67,7 @@ def test_a_room_followed_from_its_start_scores_as_the_banded_forward(
         (score,) = found.score([make_window(newest)])
         expected = full_forward(found.model, make_window(newest, length=newest + 1))
         assert isinstance(score, Score)
-        assert score.ctr == pytest.approx(expected, abs=2e-4)
+        assert score.ctr == pytest.approx(expected, abs=2e-6)
     assert (found.prefills, found.decode_steps) == (1, 29)
 
 
@@ -76,7 +76,7 @@ def test_window_semantics_score_as_the_forward_over_the_window(make_window: Make
     for newest in range(15, 30):
         (score,) = found.score([make_window(newest)])
         assert isinstance(score, Score)
-        assert score.ctr == pytest.approx(full_forward(found.model, make_window(newest)), abs=2e-4)
+        assert score.ctr == pytest.approx(full_forward(found.model, make_window(newest)), abs=2e-6)
     assert (found.prefills, found.decode_steps) == (1, 14)
 
 
@@ -89,7 +89,7 @@ def test_scoring_rooms_together_gives_what_scoring_them_alone_gives(
         found, expected = together.score(windows), alone.score(windows)
         assert [score.ctr for score in found] == pytest.approx(  # type: ignore[union-attr]
             [score.ctr for score in expected],  # type: ignore[union-attr]
-            abs=2e-4,
+            abs=2e-6,
         )
 
 
@@ -113,7 +113,7 @@ def test_several_windows_of_a_room_in_one_call_are_scored_in_order(
     ]
     for one, other in zip(found, expected, strict=True):
         assert isinstance(one, Score) and isinstance(other, Score)
-        assert one.ctr == pytest.approx(other.ctr, abs=2e-4)
+        assert one.ctr == pytest.approx(other.ctr, abs=2e-6)
     assert (at_once.prefills, at_once.decode_steps) == (2, 2)
 
 
@@ -133,7 +133,7 @@ def test_a_gap_is_bridged_by_a_prefill_from_the_message(make_window: MakeWindow)
     (score,) = found.score([make_window(28)])
     (expected,) = lively_scorer().score([make_window(28)])
     assert isinstance(score, Score) and isinstance(expected, Score)
-    assert score.ctr == pytest.approx(expected.ctr, abs=2e-4)
+    assert score.ctr == pytest.approx(expected.ctr, abs=2e-6)
     assert (found.prefills, found.decode_steps) == (2, 0)
 
 
@@ -187,7 +187,7 @@ def test_more_rooms_than_slots_are_scored_all_the_same(make_window: MakeWindow) 
     roomy.score([make_window(8, "e")])
     (expected,) = roomy.score([make_window(9, "e")])
     assert isinstance(score, Score) and isinstance(expected, Score)
-    assert score.ctr == pytest.approx(expected.ctr, abs=2e-4)
+    assert score.ctr == pytest.approx(expected.ctr, abs=2e-6)
 
 
 BAD_WINDOWS: list[tuple[dict[str, Any], str]] = [
@@ -372,7 +372,7 @@ def test_a_saved_network_is_loaded_with_its_version(
     (score,) = found.score([make_window(5)])
     assert isinstance(score, Score)
     assert (score.model_version, score.decided_by) == ("2024-05-01", "network")
-    assert score.ctr == pytest.approx(full_forward(model, make_window(5)), abs=2e-4)
+    assert score.ctr == pytest.approx(full_forward(model, make_window(5)), abs=2e-6)
 
 
 def test_a_network_over_other_encoders_is_refused_at_the_start(tmp_path: Path) -> None:

@@ -19,9 +19,9 @@ class CountingEncoder:
     feature_size: int = 1
     asked: list[str] = field(default_factory=list)
 
-    def encode(self, texts: Sequence[tuple[str, Sequence[str]]]) -> NDArray[np.float16]:
+    def encode(self, texts: Sequence[tuple[str, Sequence[str]]]) -> NDArray[np.float32]:
         self.asked.extend(speech for speech, _ in texts)
-        return np.array([[float(speech)] for speech, _ in texts], np.float16)
+        return np.array([[float(speech)] for speech, _ in texts], np.float32)
 
 
 def numbered(make_segment: MakeSegment, *indices: int, offset: int = 0) -> list[Segment]:
