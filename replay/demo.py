@@ -75,7 +75,7 @@ async def run_demo(options: DemoOptions, settings: Settings, console: Console) -
         settings, children = await stack.enter_async_context(
             running_system(settings, push, options.out_dir / "logs")
         )
-        await stack.enter_async_context(_task(observe(settings.kafka, state)))
+        observing = await stack.enter_async_context(_task(observe(settings.kafka, state)))
         console.print(f"ready after {time.monotonic() - started_s:.0f} s; playing", highlight=False)
         view = LiveView(console, recordings, state, base_ms, options.speed)
         with view:
@@ -89,7 +89,7 @@ async def run_demo(options: DemoOptions, settings: Settings, console: Console) -
                 )
             )
             try:
-                await _until_complete(playing, state, children)
+                await _until_complete(playing, observing, state, children)
             finally:
                 playing.cancel()
         state.delivered_again = receiver.repeated
@@ -148,7 +148,10 @@ async def _task(work: Any) -> AsyncIterator[asyncio.Task[Any]]:
 
 
 async def _until_complete(
-    playing: asyncio.Task[Any], state: DemoState, children: Sequence[Child]
+    playing: asyncio.Task[Any],
+    observing: asyncio.Task[Any],
+    state: DemoState,
+    children: Sequence[Child],
 ) -> None:
     """Wait until all is played, scored and delivered, and nothing changes any more."""
     changed_s = time.monotonic()
@@ -158,6 +161,8 @@ async def _until_complete(
         for child in children:
             if child.process.returncode is not None:
                 raise child.died()
+        if observing.done():
+            observing.result()
         if playing.done():
             state.events_in = playing.result()
         now_s = time.monotonic()

@@ -27,8 +27,9 @@ async def observe(settings: KafkaSettings, state: DemoState) -> None:
         async for record in consumer:
             try:
                 _see(topics.plain(record.topic), record.value, state, settings.max_message_bytes)
-            except MalformedRecord as error:
-                logger.warning("unreadable", extra={"topic": record.topic, "reason": str(error)})
+            except (MalformedRecord, ValueError, KeyError, TypeError) as error:
+                # Anybody may write to a topic; whoever should have read this one rejects it.
+                logger.info("unreadable", extra={"topic": record.topic, "reason": str(error)})
     finally:
         await consumer.stop()
 

@@ -8,7 +8,7 @@ import asyncio
 import logging
 import signal
 import socket
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -103,8 +103,10 @@ async def _until_it_answers(settings: KafkaSettings) -> None:
     await admin.close()
 
 
-async def serve_broker(port: int, partitions: int, log_file: Path) -> None:
-    """Run the broker in the foreground until SIGINT or SIGTERM.
+async def serve_broker(
+    port: int, partitions: int, log_file: Path, say: Callable[[str], None]
+) -> None:
+    """Run the broker in the foreground until SIGINT or SIGTERM; `say` prints a line for a person.
 
     Raises:
         ChildDied: it ended by itself.
@@ -115,10 +117,9 @@ async def serve_broker(port: int, partitions: int, log_file: Path) -> None:
     for signal_number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(signal_number, stop.set)
     async with embedded_broker(kafka, log_file) as child:
-        logger.info(
-            "broker ready",
-            extra=kafka_environment(kafka),
-        )
+        say("ready; for the other processes:")
+        for name, value in kafka_environment(kafka).items():
+            say(f"export {name}={value}")
         await child.wait_until(asyncio.create_task(_wait(stop)))
 
 

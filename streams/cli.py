@@ -76,7 +76,7 @@ def broker(
     from limelight.streams.broker import serve_broker
 
     _start("broker")
-    asyncio.run(serve_broker(port, partitions, log_file))
+    asyncio.run(serve_broker(port, partitions, log_file, typer.echo))
 
 
 @app.command()
