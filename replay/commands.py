@@ -36,6 +36,7 @@ def demo(
     folders = recording or bundled_recordings()
     options = DemoOptions(folders, out, speed, keep)
     state = asyncio.run(run_demo(options, current, console))
+    console.print()
     for line in state.told():
         console.print(line, markup=False, highlight=False)
     for name in ("summary.json", "report.html"):
