@@ -1,40 +1,63 @@
-"""Faust's Kafka transport with a fetch wait of our choosing.
+"""Faust's Kafka transport, with two repairs that its settings do not offer.
 
-Faust asks the broker to hold an empty fetch for 1.5 s, and offers no setting for it. Kafka answers
-as soon as there is data, so there it costs nothing. The embedded broker looks again only now and
-then, which made each hop through Faust take about 0.7 s.
+*Commits.* Faust 0.15 looks for gaps among the acknowledged offsets from the first one that is
+acknowledged, not from the one that is committed. When the first messages of a partition are held,
+as ours are until their segment has been delivered, it commits past them, and a crash loses them.
+Offsets are committed here only when everything that was read before them is acknowledged.
+
+*Fetch wait.* Faust asks the broker to hold an empty fetch for 1.5 s. Kafka answers as soon as there
+is data. The embedded broker looks again only now and then, so each hop took about 0.7 s.
 """
 
+from collections import defaultdict
 from typing import Any
 
 from faust import App
 from faust.transport.drivers.aiokafka import AIOKafkaConsumerThread, Consumer, Transport
 
+from limelight.streams.offset_ledger import OffsetLedger
+
 
 class _ConsumerThread(AIOKafkaConsumerThread):  # type: ignore[misc]
-    fetch_max_wait_ms = 500
-
     def _create_worker_consumer(self, transport: Any) -> Any:
         consumer = super()._create_worker_consumer(transport)
         # Read when the consumer starts, which is after this.
-        consumer._fetch_max_wait_ms = self.fetch_max_wait_ms
+        consumer._fetch_max_wait_ms = transport.fetch_max_wait_ms
         return consumer
 
 
-def kafka_transport(app: App, fetch_max_wait_ms: int) -> Transport:
-    """The app's transport; its consumer asks for an answer within `fetch_max_wait_ms`."""
+class _Consumer(Consumer):  # type: ignore[misc]
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._ledgers: defaultdict[Any, OffsetLedger] = defaultdict(OffsetLedger)
 
-    class ConsumerThread(_ConsumerThread):
-        pass
+    def _new_consumer_thread(self) -> _ConsumerThread:
+        return _ConsumerThread(self, loop=self.loop, beacon=self.beacon)
 
-    ConsumerThread.fetch_max_wait_ms = fetch_max_wait_ms
+    def track_message(self, message: Any) -> None:
+        super().track_message(message)
+        self._ledgers[message.tp].read(message.offset)
 
-    class PromptConsumer(Consumer):  # type: ignore[misc]
-        def _new_consumer_thread(self) -> ConsumerThread:
-            return ConsumerThread(self, loop=self.loop, beacon=self.beacon)
+    def _new_offset(self, tp: Any) -> int | None:
+        self._acked[tp].clear()  # Faust's own list, which nothing else reads
+        return self._ledgers[tp].committable(self._acked_index[tp])
 
-    class PromptTransport(Transport):  # type: ignore[misc]
-        pass
+    def forget_offsets(self) -> None:
+        """Partitions are being moved; each is read again from its committed offset."""
+        self._ledgers.clear()
 
-    PromptTransport.Consumer = PromptConsumer
-    return PromptTransport(app.conf.broker_consumer, app)
+
+class _Transport(Transport):  # type: ignore[misc]
+    Consumer = _Consumer
+    fetch_max_wait_ms: int
+
+
+def use_transport(app: App, fetch_max_wait_ms: int) -> None:
+    """Give the app this transport; its fetches are answered within `fetch_max_wait_ms`."""
+    transport = _Transport(app.conf.broker_consumer, app)
+    transport.fetch_max_wait_ms = fetch_max_wait_ms
+    app.transport = transport
+
+    @app.on_partitions_revoked.connect  # type: ignore[untyped-decorator]
+    async def forget(app: App, revoked: set[Any], **kwargs: Any) -> None:
+        app.consumer.forget_offsets()
