@@ -35,12 +35,7 @@ def demo(
     console = Console()
     folders = recording or bundled_recordings()
     options = DemoOptions(folders, out, speed, keep)
-    state = asyncio.run(run_demo(options, current, console))
-    console.print()
-    for line in state.told():
-        console.print(line, markup=False, highlight=False)
-    for name in ("summary.json", "report.html"):
-        console.print(f"written: {out / name}", highlight=False)
+    asyncio.run(run_demo(options, current, console))
 
 
 def replay(
@@ -54,7 +49,7 @@ def replay(
         typer.Option(
             help="Event time (UTC) at which all recordings start; without it the earliest"
             " recording's own. A topic's time only goes forward: a second replay into the same"
-            " topics must start after the end of the first."
+            " topics must start where the first one says that it ended."
         ),
     ] = None,
 ) -> None:

@@ -67,6 +67,11 @@ async def run_demo(options: DemoOptions, settings: Settings, console: Console) -
     recordings = [load_recording(folder) for folder in options.recordings]
     options.out_dir.mkdir(parents=True, exist_ok=True)
     base_ms = min(recording.started_ms for recording in recordings)
+    for recording in recordings:
+        if not (recording.video or recording.comments or recording.asr):
+            raise ValueError(
+                f"{recording.folder}: found engagement alone, expected pictures, speech or comments"
+            )
     state = DemoState({recording.room_id: RoomSeen() for recording in recordings})
     started_s = time.monotonic()
     async with AsyncExitStack() as stack:
@@ -92,6 +97,7 @@ async def run_demo(options: DemoOptions, settings: Settings, console: Console) -
                 await _until_complete(playing, observing, state, children)
             finally:
                 playing.cancel()
+                await asyncio.gather(playing, return_exceptions=True)
         state.delivered_again = receiver.repeated
         summary = state.summary() | {
             "recordings": {recording.room_id: recording.note for recording in recordings},
@@ -102,6 +108,11 @@ async def run_demo(options: DemoOptions, settings: Settings, console: Console) -
         (options.out_dir / "summary.json").write_bytes(encoded)
         segment_ms = settings.assembler.segment_ms
         write_report(recordings, state, options.out_dir, base_ms=base_ms, segment_ms=segment_ms)
+        console.print()
+        for line in state.told():
+            console.print(line, markup=False, highlight=False)
+        for name in ("summary.json", "report.html"):
+            console.print(f"written: {options.out_dir / name}", highlight=False)
         if options.keep:
             await _keep(console, settings, push.endpoint, children)
     return state

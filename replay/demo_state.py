@@ -8,7 +8,6 @@ import numpy as np
 
 from limelight.engine.score import Score
 
-
 # What the summary tells of a highlight.
 _TOLD = ("room_id", "kind", "start_ms", "end_ms", "decided_by", "baseline", "rise", "reason")
 

@@ -84,6 +84,7 @@ def run_directly(
         segment_ms=settings.assembler.segment_ms,
         partitions=1,
         mark_interval_ms=mark_interval_ms(0),
+        allowed_lateness_ms=settings.assembler.allowed_lateness_ms,
     )
     for message in messages:
         headers: dict[str, Any] = header_map(message.headers)

@@ -51,6 +51,7 @@ async def play(
         segment_ms=settings.assembler.segment_ms,
         partitions=settings.kafka.partitions,
         mark_interval_ms=mark_interval_ms(speed),
+        allowed_lateness_ms=settings.assembler.allowed_lateness_ms,
     )
     sent: Counter[str] = Counter()
     last_ms = base_ms + max(recording.duration_ms for recording in recordings)

@@ -9,6 +9,7 @@ from rich.progress import Progress, TimeElapsedColumn
 
 from limelight.replay.player import play
 from limelight.replay.recording import load_recording
+from limelight.replay.script import closing_mark_ms
 from limelight.streams.kafka import create_topics
 from limelight.streams.settings import Settings
 
@@ -38,4 +39,9 @@ async def run_replay(
             speed=speed,
             on_progress=lambda offset_ms: bar.update(task, completed=offset_ms),
         )
+    end_ms = closing_mark_ms(
+        base_ms + total_ms, settings.assembler.segment_ms, settings.assembler.allowed_lateness_ms
+    )
+    end = datetime.fromtimestamp(-(-end_ms // 1000), UTC)
     console.print(", ".join(f"{count} {topic}" for topic, count in sorted(sent.items())) + " sent")
+    console.print(f"event time has come to {end:%Y-%m-%dT%H:%M:%S} UTC", highlight=False)

@@ -31,6 +31,9 @@ from limelight.streams.topics import MARKED_SOURCE_TOPICS, partition_of
 COMMENT_LIST_MS = 2_000
 FRAMES_A_SEGMENT = 3
 JPEG_QUALITY = 85
+# Encoders look at 224 pixels; a frame of this size stays far below Kafka's usual message limit.
+MAX_SIDE_PIXELS = 640
+MAX_COMMENT_LIST_BYTES = 200_000
 _COUNTS = frozenset(Engagement.model_fields) - {"room_id", "streamer_id", "room_started_ms", "paid"}
 
 
@@ -72,6 +75,7 @@ def script(
     segment_ms: int,
     partitions: int,
     mark_interval_ms: int,
+    allowed_lateness_ms: int,
 ) -> Iterator[ScriptedMessage]:
     """Every message of the recordings and the marks between them, in event-time order.
 
@@ -101,8 +105,12 @@ def script(
             next_mark_ms += mark_interval_ms
         yield message
     last_ms = base_ms + max(recording.duration_ms for recording in recordings)
-    # Far enough to close every room's last segment, whatever its phase and the allowed lateness.
-    yield from _marks(last_ms + 10 * segment_ms + 60_000, partitions)
+    yield from _marks(closing_mark_ms(last_ms, segment_ms, allowed_lateness_ms), partitions)
+
+
+def closing_mark_ms(last_ms: int, segment_ms: int, allowed_lateness_ms: int) -> int:
+    """The mark that closes every room's last segment, whatever its phase."""
+    return last_ms + segment_ms + allowed_lateness_ms
 
 
 def _marks(mark_ms: int, partitions: int) -> Iterator[ScriptedMessage]:
@@ -141,6 +149,7 @@ def _frames(room: _Room, segment_ms: int) -> Iterator[ScriptedMessage]:
         for frame in reader.read(wanted, loop=recording.video.loop):
             at_ms = room.base_ms + recording.video.offset_ms + frame.offset_ms
             picture = io.BytesIO()
+            frame.image.thumbnail((MAX_SIDE_PIXELS, MAX_SIDE_PIXELS))
             frame.image.save(picture, "JPEG", quality=JPEG_QUALITY)
             headers = FrameHeaders(recording.room_id, recording.streamer_id, at_ms, room.started_ms)
             yield room.message(at_ms, "frames", picture.getvalue(), headers.encode())
@@ -170,7 +179,22 @@ def _comments(room: _Room) -> Iterator[ScriptedMessage]:
         comments = [_comment(room, line) for line in group]
         # Sent when the last of its two seconds has passed, and so before the mark that follows.
         at_ms = min(room.base_ms + (cell + 1) * COMMENT_LIST_MS, room.base_ms + duration_ms) - 1
-        yield room.message(at_ms, "comments", b"[" + b",".join(comments) + b"]")
+        for part in _split(comments):
+            yield room.message(at_ms, "comments", b"[" + b",".join(part) + b"]")
+
+
+def _split(comments: list[bytes]) -> Iterator[list[bytes]]:
+    """The comments in lists that are not too large for one message, in their order."""
+    part: list[bytes] = []
+    size = 0
+    for comment in comments:
+        if part and (size + len(comment) > MAX_COMMENT_LIST_BYTES or len(part) >= 1_000):
+            yield part
+            part, size = [], 0
+        part.append(comment)
+        size += len(comment)
+    if part:
+        yield part
 
 
 def _comment(room: _Room, line: CommentLine) -> bytes:
@@ -181,7 +205,7 @@ def _comment(room: _Room, line: CommentLine) -> bytes:
             room_started_ms=room.started_ms,
             event_time_ms=room.base_ms + line.offset_ms,
             text=line.text,
-            user=line.user,
+            user=line.user[:200],
         )
     )
 

@@ -8,14 +8,14 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 
 from limelight.engine.errors import LimelightError
-from limelight.streams.broker import (
-    embedded_broker,
-    embedded_kafka,
-    free_port,
-    kafka_environment,
-)
+from limelight.streams.broker import embedded_broker, embedded_kafka, free_port
 from limelight.streams.child import Child, child_process
-from limelight.streams.settings import PushSettings, Settings
+from limelight.streams.settings import (
+    MetricsSettings,
+    PushSettings,
+    Settings,
+    settings_environment,
+)
 
 START_LIMIT_S = 120.0
 
@@ -37,13 +37,18 @@ async def running_system(
     """
     logs.mkdir(parents=True, exist_ok=True)
     kafka = embedded_kafka(free_port())
-    environment = kafka_environment(kafka) | {
-        "LIMELIGHT_PUSH_ENDPOINT": push.endpoint,
-        "LIMELIGHT_PUSH_SECRET": push.secret.get_secret_value(),
-        "LIMELIGHT_PUSH_ALLOW_PRIVATE_ADDRESSES": "true",
-        # At many times real speed a source is behind for a moment without being silent.
-        "LIMELIGHT_ASSEMBLER_SILENT_SOURCE_DEADLINE_S": "300",
-    }
+    # At many times real speed a source is behind for a moment without being silent.
+    assembler = settings.assembler.model_copy(update={"silent_source_deadline_s": 300.0})
+    # Whatever Kafka, receiver and ports the settings name belongs to another system than this one.
+    settings = settings.model_copy(
+        update={
+            "kafka": kafka,
+            "push": push,
+            "metrics": MetricsSettings(),
+            "assembler": assembler,
+        }
+    )
+    environment = settings_environment(settings)
     async with AsyncExitStack() as stack:
         children = [await stack.enter_async_context(embedded_broker(kafka, logs / "broker.log"))]
         ready_files = []
@@ -63,7 +68,7 @@ async def running_system(
             ready_files.append((child, ready_file))
         for child, ready_file in ready_files:
             await child.wait_until(asyncio.create_task(_until_exists(child.name, ready_file)))
-        yield settings.model_copy(update={"kafka": kafka, "push": push}), children
+        yield settings, children
 
 
 async def _until_exists(name: str, file: Path) -> None:

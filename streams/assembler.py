@@ -8,6 +8,7 @@ from typing import Any
 
 import faust
 
+from limelight.streams import metrics
 from limelight.streams.assembly import Emission, PartitionAssembly, SourceMessage
 from limelight.streams.deliveries import Deliveries
 from limelight.streams.faust_app import RoomTable, raw_topic, room_table
@@ -16,6 +17,10 @@ from limelight.streams.settings import Settings
 from limelight.streams.topics import MARKED_SOURCE_TOPICS, MODALITY_TOPICS, Topics
 
 logger = logging.getLogger(__name__)
+
+
+# Sources are looked after once a second; after a longer pause their silence says nothing.
+_STALL_S = 5.0
 
 
 class Assembler:
@@ -28,7 +33,8 @@ class Assembler:
         self._table: RoomTable = room_table(app, "assembler-segments", settings.kafka.partitions)
         self.deliveries = Deliveries(self._send, self._table)
         self._partitions: dict[int, PartitionAssembly] = {}
-        self._heard_s: dict[tuple[int, str], float] = {}
+        self._marked_s: dict[tuple[int, str], float] = {}
+        self._looked_s = time.monotonic()
         self._out = {
             name: raw_topic(app, self.topics.name(name)) for name in ("windows", "late", "dlq")
         }
@@ -37,19 +43,20 @@ class Assembler:
         message = event.message
         assembly = self._assembly(message.partition)
         topic = self.topics.plain(message.topic)
-        self._heard_s[message.partition, topic] = time.monotonic()
+        headers = header_map(message.headers)
+        if headers.get("kind") == "watermark" and "for_silent_source" not in headers:
+            self._marked_s[message.partition, topic] = time.monotonic()
         emissions = assembly.process(
             SourceMessage(
                 topic=topic,
                 partition=message.partition,
                 offset=message.offset,
                 value=message.value,
-                headers=header_map(message.headers),
+                headers=headers,
                 ack=event.ack,
             )
         )
-        for emission in emissions:
-            await self.deliveries.submit(emission, message.partition)
+        await self.deliveries.submit(emissions, message.partition)
 
     def _assembly(self, partition: int) -> PartitionAssembly:
         assembly = self._partitions.get(partition)
@@ -60,10 +67,10 @@ class Assembler:
                 max_message_bytes=self._settings.kafka.max_message_bytes,
                 wall_ms=lambda: int(time.time() * 1000),
             )
-            assembly.restore(self._table.values())
+            assembly.restore(self._table.items())
             now_s = time.monotonic()
             for topic in MODALITY_TOPICS:
-                self._heard_s[partition, topic] = now_s
+                self._marked_s[partition, topic] = now_s
         return assembly
 
     async def _send(self, emission: Emission, partition: int) -> Awaitable[Any]:
@@ -78,7 +85,7 @@ class Assembler:
     def forget_partitions(self) -> None:
         """Partitions are being moved. What is in memory is in the log too, and is read again."""
         self._partitions.clear()
-        self._heard_s.clear()
+        self._marked_s.clear()
         self.deliveries.forget()
 
     async def mark_silent_sources(self) -> None:
@@ -89,11 +96,18 @@ class Assembler:
         """
         deadline_s = self._settings.assembler.silent_source_deadline_s
         now_s = time.monotonic()
-        for partition, assembly in list(self._partitions.items()):
+        stalled = now_s - self._looked_s > _STALL_S
+        self._looked_s = now_s
+        if stalled:
+            # It was us who did not listen: suspended, or cut off from Kafka.
+            self._marked_s = dict.fromkeys(self._marked_s, now_s)
+            return
+        marks: list[tuple[str, int, Watermark]] = []
+        for partition, assembly in self._partitions.items():
             silent = {
                 topic
                 for topic in MODALITY_TOPICS
-                if now_s - self._heard_s[partition, topic] > deadline_s
+                if now_s - self._marked_s[partition, topic] > deadline_s
             }
             heard = [
                 source.watermark_ms
@@ -109,27 +123,33 @@ class Assembler:
                         "source silent, closing without it",
                         extra={"topic": topic, "partition": partition},
                     )
-                    await self._send_mark(topic, partition, min(heard))
+                    marks.append((topic, partition, Watermark(min(heard), for_silent_source=True)))
+        # Sent after all have been found: partitions may be moved at each await.
+        for topic, partition, mark in marks:
+            await self._send_mark(topic, partition, mark)
+
+    def count_rooms(self) -> None:
+        metrics.rooms_active.set(sum(len(each.rooms) for each in self._partitions.values()))
 
     async def tick(self) -> None:
         """Marks by the wall clock, for a platform whose gateway sends none."""
         mark_ms = int(time.time() * 1000) - self._settings.assembler.ticker_delay_ms
         for partition in self._assigned():
             for topic in MARKED_SOURCE_TOPICS:
-                await self._send_mark(topic, partition, mark_ms)
+                await self._send_mark(topic, partition, Watermark(mark_ms))
 
     def _assigned(self) -> list[int]:
         comments = self.topics.name("comments")
         return [tp.partition for tp in self._app.consumer.assignment() if tp.topic == comments]
 
-    async def _send_mark(self, topic: str, partition: int, mark_ms: int) -> None:
+    async def _send_mark(self, topic: str, partition: int, mark: Watermark) -> None:
         await self._app.producer.send(
             self.topics.name(topic),
             key=None,
             value=b"",
             partition=partition,
             timestamp=None,
-            headers=Watermark(mark_ms).encode(),
+            headers=mark.encode(),
         )
 
 
@@ -166,6 +186,7 @@ def install_assembler(app: faust.App, settings: Settings) -> Assembler:
 
     @app.timer(interval=1.0)  # type: ignore[untyped-decorator]
     async def keep_time() -> None:
+        assembler.count_rooms()
         await assembler.mark_silent_sources()
         if settings.assembler.ticker:
             await assembler.tick()

@@ -35,7 +35,7 @@ from limelight.streams.topics import MODALITY_TOPICS
 from limelight.streams.watermark import Ack, Hold, SourceWatermark
 
 # Comments come alone or as a list; the other sources send one record a message.
-MAX_COMMENTS_A_MESSAGE = 10_000
+MAX_COMMENTS_A_MESSAGE = 1_000
 
 _MODELS: dict[str, type[Comment] | type[Speech] | type[FrameFeature]] = {
     "comments": Comment,
@@ -116,13 +116,20 @@ class PartitionAssembly:
         times = [source.watermark_ms for source in self.sources.values()]
         return None if None in times else min(time for time in times if time is not None)
 
-    def restore(self, values: Iterable[bytes]) -> None:
-        """Take over what a former worker has closed, of this partition, from the table's values."""
+    @property
+    def _table_prefix(self) -> bytes:
+        return b"%d\x00" % self.partition
+
+    def restore(self, table: Iterable[tuple[bytes, bytes]]) -> None:
+        """Take over what a former worker has closed, of this partition, from the table."""
         slots: dict[RoomKey, list[dict[str, Any]]] = {}
-        for value in values:
-            slot = orjson.loads(value)
-            if slot["partition"] != self.partition:
+        prefix = self._table_prefix
+        for name, value in table:
+            if not name.startswith(prefix):
                 continue
+            slot = orjson.loads(value)
+            if slot["segment_ms"] != self._settings.segment_ms:
+                continue  # of another grid: its indexes mean nothing here
             slots.setdefault(RoomKey(slot["room_id"], slot["started_ms"]), []).append(slot)
         for key, entries in slots.items():
             room = self.rooms[key] = RoomAssembly(key, self._settings)
@@ -131,6 +138,7 @@ class PartitionAssembly:
 
     def process(self, message: SourceMessage) -> list[Emission]:
         """Everything that follows from one message; never raises for what a message contains."""
+        self.sources[message.topic].read(message.offset)
         try:
             mark = parse_mark(message.headers)
         except MalformedRecord as error:
@@ -141,7 +149,7 @@ class PartitionAssembly:
             return list(self._close_due())
         hold = self.sources[message.topic].hold(message.ack)
         if isinstance(mark, RoomEnd):
-            emissions = self._end_room(mark, hold)
+            emissions = self._end_room(mark, message, hold)
         else:
             emissions = self._add_data(message, hold)
         hold.release()
@@ -175,7 +183,7 @@ class PartitionAssembly:
                 self._check_limits(record, message.topic)
                 late = self._place(record, origin, hold)
             except MalformedRecord as error:
-                text = orjson.dumps(fields) if isinstance(value, list) else message.value
+                text = _entry_bytes(fields) if isinstance(value, list) else message.value
                 emissions.append(
                     self._dead_letter(message, hold.retain(), str(error), origin, text)
                 )
@@ -200,14 +208,19 @@ class PartitionAssembly:
             raise MalformedRecord(
                 f"end_ms: found {record.end_ms}, expected at least start_ms {record.start_ms}"
             )
+        self._check_not_ahead(record.event_time_ms, topic)
+
+    def _check_not_ahead(self, event_time_ms: int, topic: str) -> None:
+        """Raise MalformedRecord for a time that would hold its message for hours, or for ever."""
         watermark_ms = self.sources[topic].watermark_ms
-        if watermark_ms is not None:
-            ahead_ms = record.event_time_ms - watermark_ms
-            if ahead_ms > self._settings.max_ahead_ms:
-                raise MalformedRecord(
-                    f"event time: found {record.event_time_ms}, {ahead_ms} ms ahead of the"
-                    f" watermark, expected at most {self._settings.max_ahead_ms}"
-                )
+        if watermark_ms is None:
+            return
+        ahead_ms = event_time_ms - watermark_ms
+        if ahead_ms > self._settings.max_ahead_ms:
+            raise MalformedRecord(
+                f"event time: found {event_time_ms}, {ahead_ms} ms ahead of the"
+                f" watermark, expected at most {self._settings.max_ahead_ms}"
+            )
 
     def _place(
         self, record: Comment | Speech | FrameFeature, origin: Origin, hold: Hold
@@ -220,19 +233,8 @@ class PartitionAssembly:
         source = self.sources[origin.topic]
         if source.has_passed(room.clock.end_ms(index) + self._settings.allowed_lateness_ms):
             metrics.late_total.labels(origin.topic).inc()
-            return Emission(
-                "late",
-                record.room_id.encode(),
-                encode_late(
-                    origin,
-                    room_id=record.room_id,
-                    segment_index=index,
-                    event_time_ms=record.event_time_ms,
-                    watermark_ms=source.watermark_ms or 0,
-                    record=record.model_dump(),
-                ),
-                holds=[hold.retain()],
-            )
+            fields = record.model_dump()
+            return self._late(record.room_id, index, record.event_time_ms, origin, fields, hold)
         if room.last_closed_index is not None and index <= room.last_closed_index:
             # On time by its own watermark and yet closed: it was in, before a restart.
             metrics.repeated_total.labels("assembler").inc()
@@ -246,17 +248,49 @@ class PartitionAssembly:
         self._schedule(room)
         return None
 
-    def _end_room(self, mark: RoomEnd, hold: Hold) -> list[Emission]:
+    def _end_room(self, mark: RoomEnd, message: SourceMessage, hold: Hold) -> list[Emission]:
+        if message.topic != "comments":
+            reason = f"header kind: found 'room-end' on {message.topic}, expected it on comments"
+            return [self._dead_letter(message, hold.retain(), reason)]
+        try:
+            self._check_not_ahead(mark.event_time_ms, message.topic)
+        except MalformedRecord as error:
+            return [self._dead_letter(message, hold.retain(), str(error))]
         key = RoomKey.of(mark.room_id, mark.room_started_ms)
-        room = self.rooms.setdefault(key, RoomAssembly(key, self._settings))
+        room = self.rooms.get(key) or RoomAssembly(key, self._settings)
         last_index = room.clock.index_of(mark.event_time_ms - 1)
+        source = self.sources[message.topic]
+        if source.has_passed(room.clock.end_ms(last_index) + self._settings.allowed_lateness_ms):
+            metrics.late_total.labels(message.topic).inc()
+            origin = Origin(message.topic, message.partition, message.offset)
+            fields = {"kind": "room-end", "event_time_ms": mark.event_time_ms}
+            return [self._late(mark.room_id, last_index, mark.event_time_ms, origin, fields, hold)]
         if room.last_closed_index is not None and last_index <= room.last_closed_index:
             metrics.repeated_total.labels("assembler").inc()
             return []
-        room.end_ms = mark.event_time_ms
-        room.end_holds.append(hold.retain())
+        self.rooms[key] = room
+        room.ends.setdefault(last_index, []).append(hold.retain())
         self._schedule(room)
         return []
+
+    def _late(
+        self,
+        room_id: str,
+        segment_index: int,
+        event_time_ms: int,
+        origin: Origin,
+        record: Any,
+        hold: Hold,
+    ) -> Emission:
+        value = encode_late(
+            origin,
+            room_id=room_id,
+            segment_index=segment_index,
+            event_time_ms=event_time_ms,
+            watermark_ms=self.sources[origin.topic].watermark_ms or 0,
+            record=record,
+        )
+        return Emission("late", room_id.encode(), value, holds=[hold.retain()])
 
     def _close_due(self) -> Iterator[Emission]:
         """Close what the slowest watermark has passed, in order of time and then of room id."""
@@ -269,15 +303,14 @@ class PartitionAssembly:
             del self._scheduled[due.key]
             if room.next_index is not None:
                 yield self._window(room, room.close_next())
-            elif room.end_ms is not None:
+            elif room.ends:
                 # The room ended without a segment of its own left to close.
-                holds, room.end_ms, room.end_holds = room.end_holds, None, []
+                holds = room.take_ends(min(room.ends))
                 yield Emission(None, due.key.room_id.encode(), holds=holds)
             else:
                 yield self._forget(room)
                 continue
             self._schedule(room)
-        metrics.rooms_active.set(len(self.rooms))
 
     def _window(self, room: RoomAssembly, closed: ClosedSegment) -> Emission:
         metrics.segments_total.inc()
@@ -293,9 +326,7 @@ class PartitionAssembly:
             room.key.room_id.encode(),
             closed.window,
             headers=[("closed_at_ms", b"%d" % self._wall_ms())],
-            table={
-                closed.slot_key: orjson.dumps(closed.table_slot | {"partition": self.partition})
-            },
+            table={self._table_prefix + closed.slot_key: orjson.dumps(closed.table_slot)},
             holds=closed.holds,
         )
 
@@ -306,7 +337,7 @@ class PartitionAssembly:
         return Emission(
             None,
             room.key.room_id.encode(),
-            table={room.key.slot_key(slot): None for slot in slots},
+            table={self._table_prefix + room.key.slot_key(slot): None for slot in slots},
         )
 
     def _schedule(self, room: RoomAssembly) -> None:
@@ -315,12 +346,14 @@ class PartitionAssembly:
         index = room.next_index
         if index is not None:
             at_ms = room.clock.end_ms(index) + lateness_ms
-        elif room.last_index is not None:
-            at_ms = room.clock.end_ms(room.last_index) + lateness_ms
+        elif room.ends:
+            at_ms = room.clock.end_ms(min(room.ends)) + lateness_ms
         elif room.last_closed_index is not None:
             end_ms = room.clock.end_ms(room.last_closed_index)
             at_ms = end_ms + lateness_ms + self._settings.max_ahead_ms
         else:
+            # It never had a segment, and its end has been dealt with.
+            del self.rooms[room.key]
             return
         if self._scheduled.get(room.key) != at_ms:
             self._scheduled[room.key] = at_ms
@@ -344,3 +377,11 @@ class PartitionAssembly:
             ),
             holds=[hold],
         )
+
+
+def _entry_bytes(fields: Any) -> bytes:
+    """A list's entry as JSON again, nothing for one that is nested too deep to be written."""
+    try:
+        return orjson.dumps(fields)
+    except TypeError:
+        return b""

@@ -65,7 +65,7 @@ async def child_process(
             stdin=asyncio.subprocess.DEVNULL,
             stdout=log,
             stderr=log,
-            env={**os.environ, **environment},
+            env={**_inherited(), **environment},
             # Ctrl-C goes to the whole foreground group; we end our children ourselves, in order.
             start_new_session=True,
             preexec_fn=_die_with_parent,
@@ -74,6 +74,11 @@ async def child_process(
         yield Child(name, process, log_file)
     finally:
         await stop_process(process)
+
+
+def _inherited() -> dict[str, str]:
+    """Our environment without settings: a child gets those that it is given, and no others."""
+    return {name: value for name, value in os.environ.items() if not name.startswith("LIMELIGHT_")}
 
 
 def _die_with_parent() -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+from aiokafka.errors import KafkaError
 from pydantic import ValidationError
 
 from limelight.engine.errors import LimelightError
@@ -25,6 +26,8 @@ app = typer.Typer(
 app.add_typer(record_app, name="record")
 app.command()(demo)
 app.command()(replay)
+
+logger = logging.getLogger(__name__)
 
 ReadyFile = Annotated[
     Path | None, typer.Option(help="Create this file once the process is at work.")
@@ -47,7 +50,8 @@ def worker(
     from limelight.streams.kafka import create_topics
     from limelight.streams.worker import run_worker
 
-    current = _start("worker")
+    current = _start()
+    logger.info("starting worker", extra={"settings": current.masked()})
     asyncio.run(create_topics(current.kafka))
     metrics.serve(current.metrics)
     run_worker(current, data_dir, ready_file)
@@ -59,7 +63,8 @@ def engine(ready_file: ReadyFile = None) -> None:
     from limelight.streams import metrics
     from limelight.streams.engine_process import run_engine
 
-    current = _start("engine")
+    current = _start()
+    logger.info("starting engine", extra={"settings": current.masked()})
     metrics.serve(current.metrics)
     asyncio.run(run_engine(current, ready_file))
 
@@ -75,7 +80,7 @@ def broker(
     """Run the embedded Kafka-compatible broker: for one machine, in memory only."""
     from limelight.streams.broker import serve_broker
 
-    _start("broker")
+    _start()
     asyncio.run(serve_broker(port, partitions, log_file, typer.echo))
 
 
@@ -87,21 +92,18 @@ def listen(
     """Receive pushed highlights, check their signatures and print them."""
     from limelight.streams.listen import run_listener
 
-    current = _start("listen")
+    current = _start()
     asyncio.run(run_listener(current.push.secret.get_secret_value(), host, port))
 
 
-def _start(process: str) -> Settings:
-    """The settings, logged once with their secrets masked."""
+def _start() -> Settings:
+    """The settings, with logging set up by them."""
     from limelight.streams import logs
 
     # Networks load in the background of a service: no progress bars in its log.
     os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
     current = settings()
     logs.configure(current.log_level)
-    logging.getLogger(__name__).info(
-        "starting", extra={"part": process, "settings": current.masked()}
-    )
     return current
 
 
@@ -112,9 +114,9 @@ def main() -> None:
     except ValidationError as error:
         for problem in error.errors(include_url=False, include_input=False):
             name = ".".join(str(part) for part in problem["loc"])
-            typer.secho(f"limelight: setting {name}: {problem['msg']}", err=True, fg="red")
+            typer.secho(f"limelight: {error.title} {name}: {problem['msg']}", err=True, fg="red")
         sys.exit(2)
-    except (LimelightError, ValueError, OSError) as error:
+    except (LimelightError, KafkaError, ValueError, OSError) as error:
         typer.secho(f"limelight: {error}", err=True, fg="red")
         sys.exit(1)
     except KeyboardInterrupt:

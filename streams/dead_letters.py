@@ -8,6 +8,9 @@ import orjson
 
 # Of a rejected message at most this much is carried along; the origin offset finds the rest.
 MAX_CARRIED_BYTES = 256_000
+MAX_REASON_CHARS = 500
+MAX_HEADER_CHARS = 500
+MAX_HEADERS = 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,15 +32,19 @@ def encode_dead_letter(
 ) -> bytes:
     """The `dlq` record of one rejected message (or list entry); its id is its origin."""
     carried = (value or b"")[:MAX_CARRIED_BYTES]
+    kept_headers = {
+        name[:MAX_HEADER_CHARS]: text[:MAX_HEADER_CHARS]
+        for name, text in list(headers.items())[:MAX_HEADERS]
+    }
     return orjson.dumps(
         {
             "id": str(origin),
-            "reason": reason,
+            "reason": reason[:MAX_REASON_CHARS],
             "topic": origin.topic,
             "partition": origin.partition,
             "offset": origin.offset,
             "element": origin.element,
-            "headers": headers,
+            "headers": kept_headers,
             "value_base64": base64.b64encode(carried).decode(),
             "value_bytes": len(value or b""),
         }

@@ -8,7 +8,7 @@ built again, with the same id.
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, Protocol
 
 from limelight.streams import metrics
@@ -41,11 +41,14 @@ class Deliveries:
         )
         self._generation = 0
 
-    async def submit(self, emission: Emission, partition: int) -> None:
-        confirmed = None
-        if emission.topic is not None:
-            confirmed = await self._send(emission, partition)
-        await self._in_flight.put((self._generation, partition, emission, confirmed))
+    async def submit(self, emissions: Sequence[Emission], partition: int) -> None:
+        """Start sending what follows from one message; waits while too much is unconfirmed."""
+        generation = self._generation
+        for emission in emissions:
+            confirmed = None
+            if emission.topic is not None:
+                confirmed = await self._send(emission, partition)
+            await self._in_flight.put((generation, partition, emission, confirmed))
         metrics.unacknowledged.set(self._in_flight.qsize())
 
     def forget(self) -> None:

@@ -60,7 +60,8 @@ class RoomTrend:
         """Whether the room has had this score, or a newer one, or has restarted since."""
         if not self.seen:
             return False
-        if self.room_started_ms != score.room_started_ms:
+        known = None not in (self.room_started_ms, score.room_started_ms)
+        if known and self.room_started_ms != score.room_started_ms:
             return (score.room_started_ms or 0) < (self.room_started_ms or 0)
         return score.segment_index <= self.last_index
 
@@ -194,8 +195,8 @@ class HighlightDetector:
         room, model = quote(score.room_id, safe=""), quote(score.model_version, safe="")
         return HighlightEvent(
             kind=kind,
-            event_id=f"{room}/{score.segment_index}/{kind}/{model}",
-            highlight_id=f"{room}/{highlight.first_index}/{model}",
+            event_id=f"{room}/{score.start_ms}/{kind}/{model}",
+            highlight_id=f"{room}/{highlight.start_ms}/{model}",
             room_id=score.room_id,
             streamer_id=score.streamer_id,
             segment_index=score.segment_index,

@@ -27,8 +27,11 @@ def install_detector(app: faust.App, settings: Settings) -> None:
     dlq = raw_topic(app, topics.name("dlq"))
     detector = HighlightDetector(settings.detector)
 
+    generation = [0]
+
     async def detect_one(event: faust.types.EventT) -> None:
         message = event.message
+        owned = generation[0]
         try:
             score, timings = decode_score(message.value, max_bytes=settings.kafka.max_message_bytes)
         except MalformedRecord as error:
@@ -61,6 +64,8 @@ def install_detector(app: faust.App, settings: Settings) -> None:
         # Delivered before the table says so: a crash in between sends it again, with the same id.
         for confirmed in sent:
             await confirmed
+        if owned != generation[0]:
+            return  # the partition may be somebody else's by now, who reads this score again
         table.put(message.partition, room, orjson.dumps(trend.to_json()))
         event.ack()
 
@@ -75,3 +80,7 @@ def install_detector(app: faust.App, settings: Settings) -> None:
                 logger.exception("detector failed", extra={"offset": event.message.offset})
                 await app.crash(RuntimeError("detector failed, see the log"))
                 raise
+
+    @app.on_partitions_revoked.connect  # type: ignore[untyped-decorator]
+    async def forget(app: faust.App, revoked: set[object], **kwargs: object) -> None:
+        generation[0] += 1

@@ -7,7 +7,7 @@ from typing import Any
 import faust
 from faust.tables.table import Table
 
-from limelight.streams.faust_transport import kafka_transport
+from limelight.streams.faust_transport import use_transport
 from limelight.streams.kafka import ssl_context
 from limelight.streams.settings import KafkaSettings
 
@@ -44,7 +44,7 @@ def make_app(settings: KafkaSettings, data_dir: Path) -> faust.App:
         topic_replication_factor=settings.replication_factor,
         web_enabled=False,
     )
-    app.transport = kafka_transport(app, settings.fetch_max_wait_ms)
+    use_transport(app, settings.fetch_max_wait_ms)
     return app
 
 

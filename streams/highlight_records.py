@@ -77,10 +77,15 @@ def decode_highlight(value: bytes | None, *, max_bytes: int) -> dict[str, Any]:
         event: dict[str, Any] = orjson.loads(value)
         if event["specversion"] != "1.0" or not isinstance(event["id"], str):
             raise MalformedRecord("highlight: found no id or another specversion, expected 1.0")
-        if not isinstance(event["data"]["room_id"], str):
-            raise MalformedRecord("highlight: found no data.room_id")
+        data = event["data"]
+        if not event["id"].isascii() or not event["id"].isprintable():
+            raise MalformedRecord("highlight: found an id that no HTTP header can carry")
+        if not isinstance(data["room_id"], str) or not isinstance(data["timings"], dict):
+            raise MalformedRecord("highlight: found no data.room_id or data.timings")
+        if not all(isinstance(number, int) for number in data["timings"].values()):
+            raise MalformedRecord("highlight: found data.timings that are no whole numbers")
         return event
     except (KeyError, TypeError, ValueError) as error:
         raise MalformedRecord(
-            f"highlight: found {value[:24]!r}, expected a CloudEvent ({error!r})"
+            f"highlight: found {value[:24]!r}, expected a CloudEvent ({error!r:.100})"
         ) from error

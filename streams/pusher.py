@@ -25,6 +25,7 @@ from limelight.streams.webhook import Attempt, Outcome, WebhookClient, check_end
 logger = logging.getLogger(__name__)
 
 Sleep = Callable[[float], Awaitable[None]]
+Job = Callable[[], Awaitable[None]]
 Post = Callable[[str, bytes], Awaitable[Attempt]]
 
 
@@ -71,37 +72,54 @@ class Delivery:
 
 
 class RoomLanes:
-    """Runs jobs of one room one after the other, those of different rooms side by side."""
+    """Runs jobs of one room one after the other, those of different rooms side by side.
 
-    def __init__(self, most_rooms: int) -> None:
-        self._lanes: dict[str, deque[Callable[[], Awaitable[None]]]] = {}
-        self._places = asyncio.Semaphore(most_rooms)
+    A job that fails ends its lane and is told to `on_failure`; nothing behind it is run, for it
+    would overtake.
+    """
+
+    def __init__(self, most_rooms: int, on_failure: Callable[[Exception], Awaitable[None]]) -> None:
+        self._most_rooms = most_rooms
+        self._on_failure = on_failure
         self._tasks: set[asyncio.Task[None]] = set()
+        self.clear()
 
-    async def put(self, room_id: str, job: Callable[[], Awaitable[None]]) -> None:
+    async def put(self, room_id: str, job: Job) -> None:
         """Queue the job; waits while as many rooms as allowed have work."""
         if room_id in self._lanes:
             self._lanes[room_id].append(job)
             return
-        await self._places.acquire()
+        places = self._places
+        await places.acquire()
         self._lanes[room_id] = deque([job])
-        task = asyncio.create_task(self._run(room_id))
+        task = asyncio.create_task(self._run(self._lanes, room_id, places))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
-    async def _run(self, room_id: str) -> None:
-        lane = self._lanes[room_id]
+    async def _run(
+        self, lanes: dict[str, deque[Job]], room_id: str, places: asyncio.Semaphore
+    ) -> None:
+        lane = lanes[room_id]
         try:
             while lane:
                 await lane.popleft()()
-        finally:
-            del self._lanes[room_id]
-            self._places.release()
+        except Exception as error:
+            await self._on_failure(error)
+            return
+        del lanes[room_id]
+        places.release()
 
     def clear(self) -> None:
-        """Drop what waits and stop what runs; the log still has it."""
+        """Drop what waits and stop what runs; the log still has it.
+
+        Lanes and places are made anew: a task that is cancelled before its first step could not
+        give its own back.
+        """
         for task in self._tasks:
             task.cancel()
+        self._lanes: dict[str, deque[Job]] = {}
+        self._places = asyncio.Semaphore(self._most_rooms)
+        self._tasks = set()
 
 
 def install_pusher(app: faust.App, settings: Settings) -> None:
@@ -112,7 +130,12 @@ def install_pusher(app: faust.App, settings: Settings) -> None:
     check_endpoint(settings.push)
     topics = Topics(settings.kafka.topic_prefix)
     dlq = raw_topic(app, topics.name("dlq"))
-    lanes = RoomLanes(settings.push.max_rooms_in_flight)
+
+    async def fail(error: Exception) -> None:
+        logger.error("pusher failed", exc_info=error)
+        await app.crash(error)
+
+    lanes = RoomLanes(settings.push.max_rooms_in_flight, fail)
 
     async def reject(event: faust.types.EventT, reason: str) -> None:
         message = event.message
@@ -147,7 +170,7 @@ def install_pusher(app: faust.App, settings: Settings) -> None:
                         await reject(event, reason)
                         return
                     event.ack()
-                    closed_at_ms = highlight["data"].get("timings", {}).get("closed_at_ms")
+                    closed_at_ms = highlight["data"]["timings"].get("closed_at_ms")
                     if closed_at_ms:
                         metrics.push_latency_seconds.observe(time.time() - closed_at_ms / 1000)
 

@@ -19,7 +19,8 @@ R = TypeVar("R", bound=BaseModel)
 
 RoomId = Annotated[str, Field(min_length=1, max_length=200, pattern=r"^[^\x00]+$")]
 # Up to the year 2200: a time in microseconds or nanoseconds is refused instead of believed.
-EventTimeMs = Annotated[int, Field(ge=0, lt=7_258_118_400_000)]
+TIME_LIMIT_MS = 7_258_118_400_000
+EventTimeMs = Annotated[int, Field(ge=0, lt=TIME_LIMIT_MS)]
 
 
 class MalformedRecord(LimelightError):
@@ -95,12 +96,19 @@ class FrameHeaders:
 
 @dataclass(frozen=True, slots=True)
 class Watermark:
-    """Nothing older than `event_time_ms` follows in this topic-partition, except late data."""
+    """Nothing older than `event_time_ms` follows in this topic-partition, except late data.
+
+    `for_silent_source` says that the source itself was silent and the assembler marked for it.
+    """
 
     event_time_ms: int
+    for_silent_source: bool = False
 
     def encode(self) -> Headers:
-        return _headers(kind="watermark", event_time_ms=self.event_time_ms)
+        silent = "true" if self.for_silent_source else None
+        return _headers(
+            kind="watermark", event_time_ms=self.event_time_ms, for_silent_source=silent
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,6 +140,17 @@ def header_map(headers: Iterable[tuple[str, bytes]] | Mapping[str, bytes] | None
     return {name: bytes(value or b"").decode("utf-8", "replace") for name, value in pairs}
 
 
+def first_problem(error: ValidationError) -> str:
+    """The first field that does not fit: its name, what was found and expected."""
+    first = error.errors(include_url=False)[0]
+    if first["type"] == "json_invalid":
+        return f"found {repr(first.get('input'))[:60]}, expected JSON: {first['ctx']['error']}"
+    where = ".".join(str(part) for part in first["loc"]) or "value"
+    if first["type"] == "missing":
+        return f"{where}: found no such field, expected one"
+    return f"{where}: found {repr(first.get('input'))[:60]}, expected: {first['msg']}"
+
+
 def parse_mark(headers: Mapping[str, str]) -> Watermark | RoomEnd | None:
     """The mark that the headers spell, None for a record that carries data.
 
@@ -142,7 +161,9 @@ def parse_mark(headers: Mapping[str, str]) -> Watermark | RoomEnd | None:
     if kind is None:
         return None
     if kind == "watermark":
-        return Watermark(_header_ms(headers, "event_time_ms"))
+        return Watermark(
+            _header_ms(headers, "event_time_ms"), headers.get("for_silent_source") == "true"
+        )
     if kind == "room-end":
         started = _header_ms(headers, "room_started_ms") if "room_started_ms" in headers else None
         return RoomEnd(_header_room(headers), _header_ms(headers, "event_time_ms"), started)
@@ -179,6 +200,8 @@ def _header_ms(headers: Mapping[str, str], name: str) -> int:
         raise MalformedRecord(
             f"header {name}: found {text!r:.40}, expected milliseconds since 1970 as digits"
         )
+    if int(text) >= TIME_LIMIT_MS:
+        raise MalformedRecord(f"header {name}: found {text}, expected a time before the year 2200")
     return int(text)
 
 
@@ -209,10 +232,7 @@ def parse_record(model: type[R], fields: Any) -> R:
     try:
         return model.model_validate(fields)
     except ValidationError as error:
-        first = error.errors(include_url=False)[0]
-        where = ".".join(str(part) for part in first["loc"]) or "value"
-        found = repr(first.get("input"))[:60]
-        raise MalformedRecord(f"{where}: found {found}, expected: {first['msg']}") from error
+        raise MalformedRecord(first_problem(error)) from error
 
 
 def to_json(record: BaseModel) -> bytes:

@@ -18,6 +18,8 @@ from limelight.streams.window_records import decode_feature, encode_segment, enc
 
 # More characters than any text encoder reads; the counts stay complete.
 MAX_TEXT_CHARS_KEPT = 2_000
+# Three are usual. What comes beyond is left out of the mean and the times.
+MAX_FRAMES_KEPT = 30
 
 
 class RoomKey(NamedTuple):
@@ -80,6 +82,7 @@ class OpenSegment:
         encoder = frames[-1][2] if frames else None
         usable = [frame for frame in frames if frame[2] == encoder]
         usable = [frame for frame in usable if frame[3].shape == usable[-1][3].shape]
+        usable = usable[:MAX_FRAMES_KEPT]
         comments = sorted(self.comments.values(), key=lambda comment: comment[:3])
         per_user = Counter(user for _, _, _, user, _ in comments if user)
         unknown = sum(1 for comment in comments if not comment[3])
@@ -136,16 +139,16 @@ class ClosedSegment(NamedTuple):
 class RoomAssembly:
     """Open segments of one room and its last closed ones.
 
-    A room lives from its first segment with data until `end_ms`, or until `idle_segments` empty
-    segments in a row; after that, new data begins a new life with an empty window.
+    A room lives from its first segment with data until an announced end, or until `idle_segments`
+    empty segments in a row; after that, new data begins a new life with an empty window.
     """
 
     def __init__(self, key: RoomKey, settings: AssemblerSettings) -> None:
         self.key = key
         self.clock = SegmentClock.of_room(key.room_id, key.room_started_ms, settings.segment_ms)
         self.open: dict[int, OpenSegment] = {}
-        self.end_ms: int | None = None
-        self.end_holds: list[Hold] = []
+        # What holds each announced end, by the last segment of the life that it ends.
+        self.ends: dict[int, list[Hold]] = {}
         self.last_closed_index: int | None = None
         self._settings = settings
         self._closed: deque[bytes] = deque(maxlen=settings.window_length)
@@ -162,10 +165,10 @@ class RoomAssembly:
             return min(self.open)
         return None
 
-    @property
-    def last_index(self) -> int | None:
-        """The last segment of a room whose end is known."""
-        return None if self.end_ms is None else self.clock.index_of(self.end_ms - 1)
+    def take_ends(self, index: int) -> list[Hold]:
+        """What held the ends that were announced up to a segment; they have been dealt with."""
+        past = [last_index for last_index in self.ends if last_index <= index]
+        return [hold for last_index in past for hold in self.ends.pop(last_index)]
 
     def close_next(self) -> ClosedSegment:
         """Close the next segment and give its window. Only with `next_index` not None."""
@@ -177,8 +180,7 @@ class RoomAssembly:
         self._streamer_id = min(opened.streamers, default=self._streamer_id)
         empty = not (segment.has_picture or segment.has_text)
         self._empty_in_a_row = self._empty_in_a_row + 1 if empty else 0
-        ended = self.last_index is not None and index >= self.last_index
-        final = index == self.last_index or self._empty_in_a_row >= self._settings.idle_segments
+        final = index in self.ends or self._empty_in_a_row >= self._settings.idle_segments
         self._closed.append(encode_segment(segment, encoder))
         self.last_closed_index, self._alive = index, True
         window = encode_window(
@@ -188,21 +190,20 @@ class RoomAssembly:
             segment_ms=self.clock.segment_ms,
             segments=tuple(self._closed),
             segment_index=index,
+            start_ms=segment.start_ms,
             final=final,
         )
         table_slot = {
             "room_id": self.key.room_id,
             "started_ms": self.key.started_ms,
+            "segment_ms": self.clock.segment_ms,
             "streamer_id": self._streamer_id,
             "final": final,
             "empty_in_a_row": self._empty_in_a_row,
             "index": index,
             "segment": orjson.Fragment(self._closed[-1]),
         }
-        holds = opened.holds
-        if ended:
-            holds = holds + self.end_holds
-            self.end_ms, self.end_holds = None, []
+        holds = opened.holds + self.take_ends(index)
         if final:
             self._finish()
         slot = index % self._settings.window_length
@@ -210,7 +211,7 @@ class RoomAssembly:
 
     def restore(self, slots: Sequence[Mapping[str, Any]]) -> None:
         """Take over the closed segments that the table holds."""
-        slots = sorted(slots, key=lambda slot: int(slot["index"]))
+        slots = sorted(slots, key=lambda slot: int(slot["index"]))[-self._settings.window_length :]
         newest = slots[-1]
         self.last_closed_index = int(newest["index"])
         self._streamer_id = newest["streamer_id"]

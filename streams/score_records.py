@@ -1,21 +1,60 @@
 """The `scores` record: an engine score as JSON with its deterministic id and its timings."""
 
 from dataclasses import asdict
-from typing import Any
+from dataclasses import fields as fields_of
+from typing import Annotated, Literal
 
 import orjson
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from limelight.engine.score import Reasons, Score
-from limelight.streams.records import MalformedRecord
+from limelight.streams.records import (
+    TIME_LIMIT_MS,
+    EventTimeMs,
+    MalformedRecord,
+    RoomId,
+    first_problem,
+)
+
+Share = Annotated[float, Field(ge=0, le=1)]
+_SCORE_NAMES = tuple(field.name for field in fields_of(Score) if field.name != "reasons")
 
 
 def score_id(score: Score) -> str:
-    return f"{score.room_id}/{score.segment_index}/score/{score.model_version}"
+    return f"{score.room_id}/{score.start_ms}/score/{score.model_version}"
 
 
 def encode_score(score: Score, timings: dict[str, int]) -> bytes:
     """The `scores` record; `timings` are wall-clock milliseconds and no part of the result."""
     return orjson.dumps({"id": score_id(score), **asdict(score), "timings": timings})
+
+
+class _ReasonsFields(BaseModel):
+    model_config = ConfigDict(frozen=True, strict=True, extra="ignore")
+
+    modality_shares: dict[str, Annotated[float, Field(allow_inf_nan=False)]]
+    strongest_comments: tuple[str, ...]
+    key_frame_ms: EventTimeMs | None
+    comment_count: int
+
+
+class _ScoreFields(BaseModel):
+    model_config = ConfigDict(frozen=True, strict=True, extra="ignore", protected_namespaces=())
+
+    room_id: RoomId
+    streamer_id: str
+    room_started_ms: EventTimeMs | None
+    segment_index: Annotated[int, Field(ge=0, lt=TIME_LIMIT_MS)]
+    start_ms: EventTimeMs
+    end_ms: EventTimeMs
+    ctr: Share
+    energy: Share
+    decided_by: Literal["energy", "network"]
+    decision: Share
+    model_version: Annotated[str, Field(max_length=200)]
+    reasons: _ReasonsFields
+    final: bool
+    timings: dict[str, int]
 
 
 def decode_score(value: bytes | None, *, max_bytes: int) -> tuple[Score, dict[str, int]]:
@@ -27,16 +66,8 @@ def decode_score(value: bytes | None, *, max_bytes: int) -> tuple[Score, dict[st
     if not value or len(value) > max_bytes:
         raise MalformedRecord(f"score: found {len(value or b'')} bytes, expected 1 to {max_bytes}")
     try:
-        fields: dict[str, Any] = orjson.loads(value)
-        timings = fields.pop("timings")
-        del fields["id"]
-        reasons = fields.pop("reasons")
-        reasons["strongest_comments"] = tuple(reasons["strongest_comments"])
-        score = Score(**fields, reasons=Reasons(**reasons))
-        if not 0.0 <= score.decision <= 1.0:
-            raise MalformedRecord(f"score: found decision {score.decision}, expected 0 to 1")
-        return score, timings
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise MalformedRecord(
-            f"score: found {value[:24]!r}, expected a scores record ({error!r})"
-        ) from error
+        fields = _ScoreFields.model_validate_json(value)
+    except ValidationError as error:
+        raise MalformedRecord(f"score: {first_problem(error)}") from error
+    plain = {name: getattr(fields, name) for name in _SCORE_NAMES}
+    return Score(**plain, reasons=Reasons(**dict(fields.reasons))), fields.timings

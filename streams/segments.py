@@ -2,7 +2,7 @@
 
 A room's segments are aligned to its start when the messages carry `room_started_ms`, else to a
 phase hashed from its id, so that rooms do not all close at the same instant. Indexes count from
-1970, so a room that restarts never reuses one:
+1970, so they go on where a room restarts:
 
     segment_ms = 30,000, room started at 1,000,010,000 -> phase 20,000
     index of 1,000,015,000 = (1,000,015,000 - 20,000) // 30,000 = 33,333 -> starts at 1,000,010,000

@@ -7,6 +7,7 @@ environment wins over it.
 
 import os
 from functools import cache
+from pathlib import Path
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, model_validator
@@ -105,7 +106,8 @@ class Settings(BaseSettings):
         # Section names are single words, so the first underscore after the prefix ends them.
         env_nested_max_split=1,
         frozen=True,
-        extra="ignore",
+        # A section that does not exist is a slip of the pen, in the environment or the file.
+        extra="forbid",
     )
 
     kafka: KafkaSettings = KafkaSettings()
@@ -127,12 +129,27 @@ class Settings(BaseSettings):
     ) -> tuple[PydanticBaseSettingsSource, ...]:
         sources: list[PydanticBaseSettingsSource] = [init_settings, env_settings]
         if config_file := os.environ.get("LIMELIGHT_CONFIG"):
+            if not Path(config_file).is_file():
+                raise ValueError(
+                    f"LIMELIGHT_CONFIG: found no file {config_file}, expected a TOML file"
+                )
             sources.append(TomlConfigSettingsSource(settings_cls, toml_file=config_file))
         return tuple(sources)
 
     def masked(self) -> dict[str, Any]:
         """The tree as plain JSON types, every secret as asterisks: what may be logged."""
         return self.model_dump(mode="json")
+
+
+def settings_environment(settings: Settings) -> dict[str, str]:
+    """The environment in which another process has these very settings, secrets included."""
+    environment: dict[str, str] = {"LIMELIGHT_LOG_LEVEL": settings.log_level}
+    for section, fields in settings.model_dump(exclude={"log_level"}).items():
+        for name, value in fields.items():
+            plain = value.get_secret_value() if isinstance(value, SecretStr) else value
+            text = str(plain).lower() if isinstance(plain, bool) else str(plain)
+            environment[f"LIMELIGHT_{section}_{name}".upper()] = text
+    return environment
 
 
 @cache

@@ -59,11 +59,25 @@ class Hold:
 
 
 class SourceWatermark:
-    """How far one topic-partition has come in event time; never goes back."""
+    """How far one topic-partition has come in event time; never goes back in one reading."""
 
     def __init__(self) -> None:
         self.watermark_ms: int | None = None
         self._span = _Span(no_ack)
+        self._last_offset = -1
+
+    def read(self, offset: int) -> None:
+        """Note which message is read next; one that was read before begins a second reading.
+
+        Faust seeks back to what is committed, sometimes without a word, after a rebalance and again
+        after its tables are recovered. What was in time at the first reading must be in time at the
+        second, so the watermark is forgotten; the mark that is read first restores it.
+        """
+        if offset <= self._last_offset:
+            self.watermark_ms = None
+            # The newest mark was not superseded: it is read, held and acknowledged once more.
+            self._span = _Span(no_ack)
+        self._last_offset = offset
 
     def advance(self, mark_ms: int, ack: Ack) -> bool:
         """Whether the mark moved the watermark; one that does not is acknowledged at once."""

@@ -137,7 +137,8 @@ class WebhookClient:
                 if answer.status == 410:
                     return Attempt(Outcome.GONE, reason)
                 wait = answer.headers.get("retry-after", "")
-                return Attempt(Outcome.FAILED, reason, float(wait) if wait.isdigit() else None)
+                wait_s = float(wait) if wait.isascii() and wait.isdigit() else None
+                return Attempt(Outcome.FAILED, reason, wait_s)
         except (TimeoutError, aiohttp.ClientError, OSError) as error:
             what = str(error) or type(error).__name__
             return Attempt(Outcome.FAILED, f"{self.url.host} could not be reached: {what}")

@@ -7,16 +7,25 @@ hold it and in the assembler's table: 20 windows share one encoding.
 import base64
 import binascii
 from collections.abc import Sequence
-from typing import Any
+from typing import Annotated, Literal
 
 import numpy as np
 import orjson
 from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from limelight.engine.window import Segment, Window
-from limelight.streams.records import MalformedRecord
+from limelight.streams.records import (
+    TIME_LIMIT_MS,
+    EventTimeMs,
+    MalformedRecord,
+    RoomId,
+    first_problem,
+)
 
 SCHEMA = 1
+# Room for the largest encoders; 20 segments of it stay well under a Kafka message's usual limit.
+MAX_FEATURE_SIZE = 4_096
 
 
 def encode_feature(feature: NDArray[np.float16]) -> str:
@@ -34,8 +43,10 @@ def decode_feature(text: str) -> NDArray[np.float16]:
         data = base64.b64decode(text, validate=True)
     except (binascii.Error, ValueError) as error:
         raise MalformedRecord(f"feature: found {text[:24]!r}, expected base64") from error
-    if not data or len(data) % 2:
-        raise MalformedRecord(f"feature: found {len(data)} bytes, expected pairs of bytes")
+    if not data or len(data) % 2 or len(data) > 2 * MAX_FEATURE_SIZE:
+        raise MalformedRecord(
+            f"feature: found {len(data)} bytes, expected pairs, at most {2 * MAX_FEATURE_SIZE}"
+        )
     feature = np.frombuffer(data, dtype="<f2").astype(np.float16)
     if not np.isfinite(feature).all():
         raise MalformedRecord("feature: found NaN or infinity, expected finite values")
@@ -70,8 +81,9 @@ def encode_segment(segment: Segment, encoder: tuple[str, str] | None) -> bytes:
     )
 
 
-def window_id(room_id: str, segment_index: int) -> str:
-    return f"{room_id}/{segment_index}/window"
+def window_id(room_id: str, start_ms: int) -> str:
+    """By the newest segment's start: a restarted room may use an index again, on another grid."""
+    return f"{room_id}/{start_ms}/window"
 
 
 def encode_window(
@@ -82,13 +94,14 @@ def encode_window(
     segment_ms: int,
     segments: Sequence[bytes],
     segment_index: int,
+    start_ms: int,
     final: bool,
 ) -> bytes:
     """The `windows` record of consecutive encoded segments, oldest first."""
     return orjson.dumps(
         {
             "schema": SCHEMA,
-            "id": window_id(room_id, segment_index),
+            "id": window_id(room_id, start_ms),
             "room_id": room_id,
             "streamer_id": streamer_id,
             "room_started_ms": room_started_ms,
@@ -98,6 +111,33 @@ def encode_window(
             "segments": [orjson.Fragment(segment) for segment in segments],
         }
     )
+
+
+class _SegmentFields(BaseModel):
+    model_config = ConfigDict(frozen=True, strict=True, extra="ignore")
+
+    index: Annotated[int, Field(ge=0, lt=TIME_LIMIT_MS)]
+    start_ms: EventTimeMs
+    encoder: tuple[str, str] | None
+    feature: str | None
+    frame_times_ms: tuple[EventTimeMs, ...]
+    speech: str
+    comments: tuple[str, ...]
+    comment_count: Annotated[int, Field(ge=0)]
+    user_count: Annotated[int, Field(ge=0)]
+    comment_weight: Annotated[float, Field(ge=0, allow_inf_nan=False)]
+
+
+class _WindowFields(BaseModel):
+    model_config = ConfigDict(frozen=True, strict=True, extra="ignore")
+
+    schema_: Annotated[Literal[1], Field(alias="schema")]
+    room_id: RoomId
+    streamer_id: Annotated[str, Field(max_length=200)]
+    room_started_ms: EventTimeMs | None
+    segment_ms: Annotated[int, Field(ge=1, lt=TIME_LIMIT_MS)]
+    segments: Annotated[tuple[_SegmentFields, ...], Field(min_length=1, max_length=10_000)]
+    final: bool
 
 
 def decode_window(value: bytes, *, max_bytes: int) -> Window:
@@ -111,43 +151,38 @@ def decode_window(value: bytes, *, max_bytes: int) -> Window:
     if len(value) > max_bytes:
         raise MalformedRecord(f"window: found {len(value)} bytes, expected at most {max_bytes}")
     try:
-        fields = orjson.loads(value)
-        if fields["schema"] != SCHEMA:
-            raise MalformedRecord(f"window: found schema {fields['schema']}, expected {SCHEMA}")
-        encoders = [entry["encoder"] for entry in fields["segments"] if entry["encoder"]]
-        encoder = encoders[-1] if encoders else None
-        segments = tuple(_decode_segment(entry, encoder) for entry in fields["segments"])
-        if not segments:
-            raise MalformedRecord("window: found no segments, expected at least one")
-        first = segments[0].index
-        if [segment.index for segment in segments] != list(range(first, first + len(segments))):
-            raise MalformedRecord(f"window: found a gap among segments from {first} on")
-        return Window(
-            room_id=fields["room_id"],
-            streamer_id=fields["streamer_id"],
-            room_started_ms=fields["room_started_ms"],
-            segment_ms=fields["segment_ms"],
-            encoder_id=encoder[0] if encoder else "",
-            encoder_revision=encoder[1] if encoder else "",
-            segments=segments,
-            final=fields["final"],
-        )
-    except (KeyError, TypeError, IndexError, ValueError) as error:
-        raise MalformedRecord(
-            f"window: found {value[:24]!r}, expected a windows record ({error!r})"
-        ) from error
+        fields = _WindowFields.model_validate_json(value)
+    except ValidationError as error:
+        raise MalformedRecord(f"window: {first_problem(error)}") from error
+    encoders = [entry.encoder for entry in fields.segments if entry.encoder]
+    encoder = encoders[-1] if encoders else None
+    first = fields.segments[0].index
+    if [entry.index for entry in fields.segments] != list(
+        range(first, first + len(fields.segments))
+    ):
+        raise MalformedRecord(f"window: found a gap among segments from {first} on")
+    return Window(
+        room_id=fields.room_id,
+        streamer_id=fields.streamer_id,
+        room_started_ms=fields.room_started_ms,
+        segment_ms=fields.segment_ms,
+        encoder_id=encoder[0] if encoder else "",
+        encoder_revision=encoder[1] if encoder else "",
+        segments=tuple(_segment(entry, encoder) for entry in fields.segments),
+        final=fields.final,
+    )
 
 
-def _decode_segment(entry: dict[str, Any], encoder: list[str] | None) -> Segment:
-    usable = entry["feature"] is not None and entry["encoder"] == encoder
+def _segment(entry: _SegmentFields, encoder: tuple[str, str] | None) -> Segment:
+    usable = entry.feature is not None and entry.encoder == encoder
     return Segment(
-        index=entry["index"],
-        start_ms=entry["start_ms"],
-        frame_feature=decode_feature(entry["feature"]) if usable else None,
-        frame_times_ms=tuple(entry["frame_times_ms"]),
-        speech=entry["speech"],
-        comments=tuple(entry["comments"]),
-        comment_count=entry["comment_count"],
-        user_count=entry["user_count"],
-        comment_weight=entry["comment_weight"],
+        index=entry.index,
+        start_ms=entry.start_ms,
+        frame_feature=decode_feature(entry.feature or "") if usable else None,
+        frame_times_ms=entry.frame_times_ms,
+        speech=entry.speech,
+        comments=entry.comments,
+        comment_count=entry.comment_count,
+        user_count=entry.user_count,
+        comment_weight=entry.comment_weight,
     )

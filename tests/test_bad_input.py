@@ -131,8 +131,8 @@ def test_every_bad_message_is_in_dlq_with_its_topic_place_and_reason(played) -> 
         ("asr", 0): "end_ms: found 3, expected at least start_ms 9",
         ("frames", 0): "expected one of JPEG, PNG, WEBP",
         ("frame-features", 0): "found a list, expected one JSON object",
-        ("windows", 0): "window: found b'\\xff\\xfe', expected a windows record",
-        ("scores", 0): "expected a scores record",
+        ("windows", 0): "window: found b'\\xff\\xfe', expected JSON",
+        ("scores", 0): "score: room_id: found no such field, expected one",
         ("highlights", 0): "expected a CloudEvent",
     }
     found = {(letter["topic"], letter["offset"]): letter for letter in state.dead_letters}
@@ -220,7 +220,7 @@ def test_a_taken_metrics_port_is_named() -> None:
 def test_a_setting_that_cannot_be_is_named_without_a_traceback() -> None:
     done = run_cli("engine", LIMELIGHT_KAFKA_PARTITIONS="none")
     assert done.returncode == 2
-    assert "setting kafka.partitions" in done.stderr
+    assert "Settings kafka.partitions" in done.stderr
     assert "Traceback" not in done.stderr
 
 

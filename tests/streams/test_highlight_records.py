@@ -21,8 +21,8 @@ def test_another_library_reads_it_as_a_cloudevent(make_score) -> None:
     headers = {"content-type": "application/cloudevents+json"}
     event = from_http_event(HTTPMessage(headers=headers, body=value))
     assert event.get_type() == "live.limelight.highlight.opened"
-    assert event.get_id() == "room/10/opened/energy"
-    assert event.get_subject() == "room/10/energy"
+    assert event.get_id() == "room/1700000300000/opened/energy"
+    assert event.get_subject() == "room/1700000300000/energy"
     assert event.get_data()["rise"] == 0.3
     assert event.get_time().isoformat() == "2023-11-14T22:18:50+00:00"
 

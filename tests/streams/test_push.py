@@ -45,6 +45,10 @@ class Served:
         await self._runner.cleanup()
 
 
+async def raise_it(error: Exception) -> None:
+    raise error
+
+
 class Clock:
     def __init__(self) -> None:
         self.slept: list[float] = []
@@ -173,7 +177,7 @@ def test_an_endpoint_that_must_not_be_used_is_refused_at_start(changes, expected
 
 
 async def test_a_room_keeps_its_order_while_others_overtake_it() -> None:
-    lanes = RoomLanes(most_rooms=8)
+    lanes = RoomLanes(8, on_failure=raise_it)
     done: list[str] = []
     gate = asyncio.Event()
 

@@ -1,7 +1,7 @@
 import pytest
 from pydantic import ValidationError
 
-from limelight.streams.settings import Settings
+from limelight.streams.settings import Settings, settings_environment
 
 
 def test_the_environment_sets_each_section(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -29,6 +29,29 @@ def test_secrets_are_masked_wherever_settings_are_shown(monkeypatch) -> None:
     settings = Settings()
     assert "hidden" not in f"{settings.masked()} {settings!r} {settings}"
     assert settings.push.secret.get_secret_value() == "whsec_hidden"
+
+
+def test_another_process_can_be_given_the_same_settings(monkeypatch) -> None:
+    changed = Settings(
+        kafka={"topic_prefix": "x-"}, push={"secret": "whsec_s"}, engine={"cache_slots": 7}
+    )
+    for name, value in settings_environment(changed).items():
+        monkeypatch.setenv(name, value)
+    assert Settings() == changed
+
+
+def test_a_config_file_that_is_not_there_is_named(monkeypatch, tmp_path) -> None:
+    monkeypatch.setenv("LIMELIGHT_CONFIG", str(tmp_path / "none.toml"))
+    with pytest.raises(ValueError, match="found no file"):
+        Settings()
+
+
+def test_an_unknown_section_in_the_file_is_refused(monkeypatch, tmp_path) -> None:
+    file = tmp_path / "limelight.toml"
+    file.write_text('[kafak]\nbootstrap_servers = "file:1"\n')
+    monkeypatch.setenv("LIMELIGHT_CONFIG", str(file))
+    with pytest.raises(ValidationError, match="kafak"):
+        Settings()
 
 
 @pytest.mark.parametrize(
