@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import math
 import time
 from collections.abc import Awaitable
 from typing import Any
@@ -21,6 +22,8 @@ logger = logging.getLogger(__name__)
 
 # Sources are looked after once a second; after a longer pause their silence says nothing.
 _STALL_S = 5.0
+# A warning that stays true is repeated, but not every second.
+_WARN_AGAIN_S = 60.0
 
 
 class Assembler:
@@ -34,6 +37,7 @@ class Assembler:
         self.deliveries = Deliveries(self._send, self._table)
         self._partitions: dict[int, PartitionAssembly] = {}
         self._marked_s: dict[tuple[int, str], float] = {}
+        self._warned_s: dict[int, float] = {}
         self._looked_s = time.monotonic()
         self._out = {
             name: raw_topic(app, self.topics.name(name)) for name in ("windows", "late", "dlq")
@@ -114,6 +118,8 @@ class Assembler:
                 for topic, source in assembly.sources.items()
                 if topic not in silent and source.watermark_ms is not None
             ]
+            if len(silent) == len(MODALITY_TOPICS) and assembly.rooms:
+                self._warn_unmarked(partition, deadline_s)
             if not silent or not heard:
                 continue
             for topic in sorted(silent):
@@ -127,6 +133,19 @@ class Assembler:
         # Sent after all have been found: partitions may be moved at each await.
         for topic, partition, mark in marks:
             await self._send_mark(topic, partition, mark)
+
+    def _warn_unmarked(self, partition: int, deadline_s: float) -> None:
+        """All sources silent: they may be down, or never send marks; nothing is closed.
+
+        A mark of ours would have to guess a time, and what was only delayed would be late.
+        """
+        now_s = time.monotonic()
+        if now_s - self._warned_s.get(partition, -math.inf) > max(deadline_s, _WARN_AGAIN_S):
+            self._warned_s[partition] = now_s
+            logger.warning(
+                "no source sends watermark marks, no segment can close",
+                extra={"partition": partition, "topics": list(MODALITY_TOPICS)},
+            )
 
     def count_rooms(self) -> None:
         metrics.rooms_active.set(sum(len(each.rooms) for each in self._partitions.values()))
