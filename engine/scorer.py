@@ -3,9 +3,10 @@
 import math
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
+import numpy as np
 import torch
 
 from limelight.engine.device import choose_device
@@ -25,8 +26,9 @@ from limelight.engine.score import Reasons, Rejected, Score
 from limelight.engine.settings import EngineSettings
 from limelight.engine.slots import SlotTable
 from limelight.engine.text_encoder import TextEncoder
-from limelight.engine.window import Window
+from limelight.engine.window import Segment, Window
 from limelight.engine.window_check import check_window
+from limelight.kernels.energy import SEGMENT_MS
 from limelight.models.contentctr.model import ContentCTR
 
 
@@ -96,6 +98,23 @@ class Scorer:
                 found = self._score_batch([windows[position] for position in due])
                 results.update(zip(due, found, strict=True))
         return [results[position] for position in sorted(results)]
+
+    def warm_up(self) -> None:
+        """Score a made-up room and forget it, so that no real one waits for what is done once.
+
+        Numba compiles its kernels and torch chooses its own at the first call.
+        """
+        config = self.model.config
+        feature = np.zeros(config.frame_feature_size, np.float16)
+        segments = tuple(
+            Segment(index, index * SEGMENT_MS, feature, (), "speech", ("comment",), 1, 1, 1.0)
+            for index in range(2)
+        )
+        counts = self.repeated, self.prefills, self.decode_steps
+        encoder = config.frame_encoder_id, config.frame_encoder_revision
+        young = Window("warm-up", "", None, SEGMENT_MS, *encoder, segments[:1])
+        self.score([young, replace(young, segments=segments, final=True)])
+        self.repeated, self.prefills, self.decode_steps = counts
 
     @property
     def _batch_size(self) -> int:

@@ -40,6 +40,7 @@ async def run_engine(settings: Settings, ready_file: Path | None) -> None:
     """
     await create_topics(settings.kafka)
     encoder, scorer = await asyncio.to_thread(load_networks, settings.engine)
+    await asyncio.to_thread(scorer.warm_up)
     frames_started, scores_started = asyncio.Event(), asyncio.Event()
     tasks = [
         asyncio.create_task(run_frame_consumer(settings, encoder, frames_started)),

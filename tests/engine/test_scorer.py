@@ -394,3 +394,11 @@ def test_a_score_keeps_streamer_and_room_apart(make_window: MakeWindow) -> None:
     assert isinstance(one, Score) and isinstance(other, Score)
     assert other.streamer_id == "someone else"
     assert one.ctr != pytest.approx(other.ctr, abs=1e-4)
+
+
+def test_warming_up_leaves_no_trace(make_window: MakeWindow) -> None:
+    cold, warm = lively_scorer(), lively_scorer()
+    warm.warm_up()
+    windows = [make_window(newest) for newest in range(3)]
+    assert warm.score(windows) == cold.score(windows)
+    assert (warm.prefills, warm.decode_steps) == (cold.prefills, cold.decode_steps)
