@@ -113,7 +113,8 @@ def _chart(recording: Recording, state: DemoState, base_ms: int, segment_ms: int
         cards=_cards(recording, highlights, base_ms),
         ticks=[
             (x(t), _clock(t - base_ms))
-            for t in range(max(base_ms, start_ms), start_ms + span_ms, _tick_ms(span_ms))
+            for t in range(base_ms, start_ms + span_ms, _tick_ms(span_ms))
+            if t >= start_ms
         ],
         trained=any(score.decided_by == "network" for score in scores),
         most_comments=most,
