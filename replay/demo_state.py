@@ -55,7 +55,15 @@ class DemoState:
         room.highlights[event["subject"]] = event
 
     def see_delivery(self, event: dict[str, Any], now_ms: int) -> None:
-        self.delivered[event["id"]] = now_ms - event["data"]["timings"]["closed_at_ms"]
+        self.delivered[event["id"]] = now_ms - event["data"]["timings"].get("closed_at_ms", now_ms)
+
+    def see_late(self, letter: dict[str, Any]) -> None:
+        if not any(letter["id"] == known["id"] for known in self.late):
+            self.late.append(letter)
+
+    def see_dead_letter(self, letter: dict[str, Any]) -> None:
+        if not any(letter["id"] == known["id"] for known in self.dead_letters):
+            self.dead_letters.append(letter)
 
     @property
     def is_complete(self) -> bool:

@@ -42,6 +42,6 @@ def _see(topic: str, value: bytes, state: DemoState, max_bytes: int) -> None:
     elif topic == "windows":
         state.window_ids.add(orjson.loads(value)["id"])
     elif topic == "late":
-        state.late.append(orjson.loads(value))
+        state.see_late(orjson.loads(value))
     else:
-        state.dead_letters.append(orjson.loads(value))
+        state.see_dead_letter(orjson.loads(value))

@@ -10,6 +10,8 @@ from typing import TypeVar
 from limelight.replay.readers.malformed import MalformedRecording, shown
 
 MANIFEST_NAME = "recording.toml"
+# As long as the records that carry a room or streamer id allow.
+MAX_NAME_CHARS = 200
 
 _Value = TypeVar("_Value", str, int, bool, datetime, dict, list)  # type: ignore[type-arg]
 
@@ -158,6 +160,9 @@ class _Table:
         if not value.strip():
             found = "an empty string" if key in self._values else "nothing"
             raise self.malformed(key, found, "a string")
+        if len(value) > MAX_NAME_CHARS or "\x00" in value:
+            expected = f"at most {MAX_NAME_CHARS}, none of them NUL"
+            raise self.malformed(key, f"{len(value)} characters", expected)
         return value
 
     def started_at(self) -> datetime:

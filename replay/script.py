@@ -159,13 +159,15 @@ def _speech(room: _Room) -> Iterator[ScriptedMessage]:
     duration_ms = room.recording.duration_ms
     lines = sorted(room.recording.read_speech(), key=lambda line: line.end_ms)
     for line in lines:
-        if line.end_ms < duration_ms:
+        if line.end_ms <= duration_ms:
+            # What ends with the recording belongs to its last segment, not to one behind it.
+            end_ms = min(line.end_ms, duration_ms - 1)
             record = Speech(
                 room_id=room.recording.room_id,
                 streamer_id=room.recording.streamer_id,
                 room_started_ms=room.started_ms,
-                start_ms=room.base_ms + line.start_ms,
-                end_ms=room.base_ms + line.end_ms,
+                start_ms=room.base_ms + min(line.start_ms, end_ms),
+                end_ms=room.base_ms + end_ms,
                 text=line.text,
             )
             yield room.message(record.end_ms, "asr", to_json(record))
@@ -213,13 +215,15 @@ def _comment(room: _Room, line: CommentLine) -> bytes:
 def _engagement(room: _Room) -> Iterator[ScriptedMessage]:
     recording = room.recording
     for line in sorted(recording.read_engagement(), key=lambda line: line.end_ms):
-        if line.end_ms >= recording.duration_ms:
+        if line.end_ms > recording.duration_ms:
             continue
+        end_ms = min(line.end_ms, recording.duration_ms - 1)
         fields = {
             "room_id": recording.room_id,
             "streamer_id": recording.streamer_id,
-            "start_ms": room.base_ms + line.start_ms,
-            "end_ms": room.base_ms + line.end_ms,
+            "room_started_ms": room.started_ms,
+            "start_ms": room.base_ms + min(line.start_ms, end_ms),
+            "end_ms": room.base_ms + end_ms,
         }
         known = {name: count for name, count in line.counts.items() if name in _COUNTS}
         paid = {name: count for name, count in line.counts.items() if name not in _COUNTS}

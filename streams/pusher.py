@@ -82,15 +82,27 @@ class RoomLanes:
         self._most_rooms = most_rooms
         self._on_failure = on_failure
         self._tasks: set[asyncio.Task[None]] = set()
-        self.clear()
+        self._lanes: dict[str, deque[Job]] = {}
+        self._places = asyncio.Semaphore(most_rooms)
+        self._waiting = 0
 
     async def put(self, room_id: str, job: Job) -> None:
-        """Queue the job; waits while as many rooms as allowed have work."""
+        """Queue the job; waits while as many rooms as allowed have work.
+
+        What is still waiting when `clear` is called is dropped like the rest.
+        """
         if room_id in self._lanes:
             self._lanes[room_id].append(job)
             return
         places = self._places
-        await places.acquire()
+        self._waiting += 1
+        try:
+            await places.acquire()
+        finally:
+            if places is self._places:
+                self._waiting -= 1
+        if places is not self._places:
+            return
         self._lanes[room_id] = deque([job])
         task = asyncio.create_task(self._run(self._lanes, room_id, places))
         self._tasks.add(task)
@@ -117,8 +129,12 @@ class RoomLanes:
         """
         for task in self._tasks:
             task.cancel()
-        self._lanes: dict[str, deque[Job]] = {}
+        # Whoever waits for a place of the old ones is let through, one after the other.
+        for _ in range(self._waiting):
+            self._places.release()
+        self._lanes = {}
         self._places = asyncio.Semaphore(self._most_rooms)
+        self._waiting = 0
         self._tasks = set()
 
 

@@ -20,6 +20,12 @@ R = TypeVar("R", bound=BaseModel)
 RoomId = Annotated[str, Field(min_length=1, max_length=200, pattern=r"^[^\x00]+$")]
 # Up to the year 2200: a time in microseconds or nanoseconds is refused instead of believed.
 TIME_LIMIT_MS = 7_258_118_400_000
+# Room for the largest encoders; 20 segments of it stay well under a Kafka message's usual limit.
+MAX_FEATURE_SIZE = 4_096
+# More than any room has, and safe in every JSON reader.
+Count = Annotated[int, Field(ge=0, lt=2**53)]
+# The assembler keeps less of a segment; a longer one would not fit the records that follow.
+Text = Annotated[str, Field(max_length=20_000)]
 EventTimeMs = Annotated[int, Field(ge=0, lt=TIME_LIMIT_MS)]
 
 
@@ -55,9 +61,10 @@ class Speech(_SourceRecord):
 
 class FrameFeature(_SourceRecord):
     event_time_ms: EventTimeMs
-    encoder_id: str
-    encoder_revision: str
-    feature: str  # base64 of float16, little endian
+    encoder_id: str = Field(max_length=200)
+    encoder_revision: str = Field(max_length=200)
+    # Base64 of float16, little endian; two bytes a number are 8 characters for 3 numbers.
+    feature: str = Field(max_length=MAX_FEATURE_SIZE * 8 // 3 + 4)
     # Where the picture stood in `frames`: a feature sent twice after a crash is one feature.
     frame_offset: int
 

@@ -10,9 +10,11 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from limelight.engine.score import Reasons, Score
 from limelight.streams.records import (
     TIME_LIMIT_MS,
+    Count,
     EventTimeMs,
     MalformedRecord,
     RoomId,
+    Text,
     first_problem,
 )
 
@@ -33,16 +35,16 @@ class _ReasonsFields(BaseModel):
     model_config = ConfigDict(frozen=True, strict=True, extra="ignore")
 
     modality_shares: dict[str, Annotated[float, Field(allow_inf_nan=False)]]
-    strongest_comments: tuple[str, ...]
+    strongest_comments: Annotated[tuple[Text, ...], Field(max_length=16)]
     key_frame_ms: EventTimeMs | None
-    comment_count: int
+    comment_count: Count
 
 
 class _ScoreFields(BaseModel):
     model_config = ConfigDict(frozen=True, strict=True, extra="ignore", protected_namespaces=())
 
     room_id: RoomId
-    streamer_id: str
+    streamer_id: Annotated[str, Field(max_length=200)]
     room_started_ms: EventTimeMs | None
     segment_index: Annotated[int, Field(ge=0, lt=TIME_LIMIT_MS)]
     start_ms: EventTimeMs
@@ -54,7 +56,7 @@ class _ScoreFields(BaseModel):
     model_version: Annotated[str, Field(max_length=200)]
     reasons: _ReasonsFields
     final: bool
-    timings: dict[str, int]
+    timings: Annotated[dict[str, EventTimeMs], Field(max_length=16)]
 
 
 def decode_score(value: bytes | None, *, max_bytes: int) -> tuple[Score, dict[str, int]]:

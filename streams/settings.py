@@ -39,7 +39,8 @@ class KafkaSettings(_Section):
     ssl_key_file: str = ""
     session_timeout_s: float = Field(15.0, gt=0)
     fetch_max_wait_ms: int = Field(500, ge=1)
-    max_message_bytes: int = Field(1_000_000, ge=10_000)
+    # A window of the largest features and a dead letter must fit into what is set here.
+    max_message_bytes: int = Field(1_000_000, ge=1_000_000)
     connect_timeout_s: float = Field(15.0, gt=0)
 
     @model_validator(mode="after")

@@ -16,16 +16,17 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from limelight.engine.window import Segment, Window
 from limelight.streams.records import (
+    MAX_FEATURE_SIZE,
     TIME_LIMIT_MS,
+    Count,
     EventTimeMs,
     MalformedRecord,
     RoomId,
+    Text,
     first_problem,
 )
 
 SCHEMA = 1
-# Room for the largest encoders; 20 segments of it stay well under a Kafka message's usual limit.
-MAX_FEATURE_SIZE = 4_096
 
 
 def encode_feature(feature: NDArray[np.float16]) -> str:
@@ -121,10 +122,10 @@ class _SegmentFields(BaseModel):
     encoder: tuple[str, str] | None
     feature: str | None
     frame_times_ms: tuple[EventTimeMs, ...]
-    speech: str
-    comments: tuple[str, ...]
-    comment_count: Annotated[int, Field(ge=0)]
-    user_count: Annotated[int, Field(ge=0)]
+    speech: Text
+    comments: tuple[Text, ...]
+    comment_count: Count
+    user_count: Count
     comment_weight: Annotated[float, Field(ge=0, allow_inf_nan=False)]
 
 

@@ -79,6 +79,7 @@ def test_mistakes_are_named_by_key(make_recording: Make, manifest: str, error: s
     ("text", "error"),
     [
         ('streamer_id = "a"', "key room_id: found nothing, expected a string"),
+        (f'room_id = "{"r" * 201}"', "key room_id: found 201 characters, expected at most 200"),
         ('room_id = " "', "key room_id: found an empty string"),
         ('room_id = "a"\nstreamer_id = "b"', "key started_at: found nothing"),
         (

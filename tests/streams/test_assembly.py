@@ -394,3 +394,13 @@ def test_after_crashes_no_window_is_missing_and_none_is_different(logs, crashes,
     disturbed.run_worker(rng, None)
     assert disturbed.sent == undisturbed.sent
     assert disturbed.late == undisturbed.late
+
+
+def test_a_feature_too_large_for_the_records_that_follow_is_rejected() -> None:
+    fields = {"room_id": "r", "event_time_ms": 1, "frame_offset": 0}
+    for name, size in (("encoder_id", 201), ("encoder_revision", 201), ("feature", 11_000)):
+        texts = {"encoder_id": "e", "encoder_revision": "r", "feature": "AAAA", name: "A" * size}
+        value = orjson.dumps(fields | texts)
+        (found,) = feed(make_assembly(), SourceMessage("frame-features", 0, 0, value, {}, no_ack))
+        assert found.topic == "dlq"
+        assert name in orjson.loads(found.value)["reason"]
