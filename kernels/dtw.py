@@ -18,6 +18,15 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from limelight.kernels import dtw_batch, dtw_long, dtw_single
+from limelight.kernels.dtw_arguments import (
+    check_costs,
+    check_distances,
+    check_finite,
+    check_floats,
+    checked_band,
+    checked_gamma,
+    checked_lengths,
+)
 from limelight.kernels.lanes import LANE_BYTES
 from limelight.kernels.threads import run_in_threads
 
@@ -50,7 +59,7 @@ def dtw_distance(
             a distance too large for the dtype.
     """
     batch = _Batch(cost, lengths, band_radius)
-    if _checked_gamma(gamma):
+    if checked_gamma(gamma):
         return _soft(batch, gamma, threads, with_alignment=False)[0]
     return _hard(batch, threads, with_path=False)[0]
 
@@ -86,7 +95,7 @@ def soft_dtw_alignment(
 
     Args and errors as in `dtw_distance`; `gamma` is more than 0.
     """
-    if not _checked_gamma(gamma):
+    if not checked_gamma(gamma):
         raise ValueError("gamma: found 0, expected more; a hard alignment is dtw_path's")
     return _soft(_Batch(cost, lengths, band_radius), gamma, threads, with_alignment=True)
 
@@ -103,14 +112,14 @@ def dtw_series_distance(x: Floats, y: Floats, *, band_radius: int | None = None)
         ValueError: as in `dtw_distance`.
     """
     for name, series in (("x", x), ("y", y)):
-        _check_floats(name, series, dimensions=1)
-        _check_finite(name, series)
+        check_floats(name, series, dimensions=1)
+        check_finite(name, series)
     if x.dtype != y.dtype:
         raise ValueError(f"y: found {y.dtype}, expected {x.dtype} as in x")
-    band = _checked_band(band_radius, np.array([[len(x), len(y)]]))
+    band = checked_band(band_radius, np.array([[len(x), len(y)]]))
     contiguous = np.ascontiguousarray(x), np.ascontiguousarray(y)
     distance = dtw_long.series_distance(*contiguous, band)
-    _check_distances(np.array([distance]), x.dtype)
+    check_distances(np.array([distance]), x.dtype)
     return float(distance)
 
 
@@ -128,7 +137,7 @@ def dtw_long_path(
     Raises:
         ValueError: as in `dtw_distance`.
     """
-    _check_floats("cost", cost, dimensions=2)
+    check_floats("cost", cost, dimensions=2)
     batch = _Batch(cost[None], None, band_radius)
     distance, path = _long_path(batch, 0)
     return float(distance), path
@@ -138,13 +147,13 @@ class _Batch:
     """Checked arguments, as the compiled functions want them."""
 
     def __init__(self, cost: Floats, lengths: ArrayLike | None, band_radius: int | None) -> None:
-        _check_floats("cost", cost, dimensions=3)
+        check_floats("cost", cost, dimensions=3)
         self.cost = np.ascontiguousarray(cost)
         self.shape = self.cost.shape
         self.flat = self.cost.reshape(-1)
-        self.lengths = _checked_lengths(lengths, self.shape)
+        self.lengths = checked_lengths(lengths, self.shape)
         ends = self.lengths if len(self.lengths) else np.array([self.shape[1:]])
-        self.band = _checked_band(band_radius, ends)
+        self.band = checked_band(band_radius, ends)
         self.width = LANE_BYTES // self.cost.itemsize
         self.blocks = -(-self.shape[0] // self.width)
         size = self.shape[1] * self.shape[2]
@@ -164,16 +173,8 @@ class _Batch:
         if sums_are_finite:
             return
         for pair in range(self.shape[0]):
-            for row, costs in enumerate(self.matrix(pair)):
-                first = max(0, row - self.band)
-                odd = ~np.isfinite(costs[first : row + self.band + 1])
-                if odd.any():
-                    column = first + int(np.argmax(odd))
-                    raise ValueError(
-                        f"cost[{pair}, {row}, {column}]: found {costs[column]}, expected a finite "
-                        "number"
-                    )
-        _check_distances(distances, self.cost.dtype)
+            check_costs(pair, self.matrix(pair), self.band)
+        check_distances(distances, self.cost.dtype)
 
 
 def _hard(batch: _Batch, threads: int, *, with_path: bool) -> tuple[Floats, NDArray[np.bool_]]:
@@ -245,71 +246,3 @@ def _long_distance(batch: _Batch, pair: int, directions: NDArray[Any]) -> float:
     )
     batch.check(is_finite, np.array([distance]))
     return float(distance)
-
-
-def _check_floats(name: str, values: object, *, dimensions: int) -> None:
-    if not isinstance(values, np.ndarray) or values.dtype not in (np.float32, np.float64):
-        found = getattr(values, "dtype", type(values).__name__)
-        raise ValueError(f"{name}: found {found}, expected an array of float32 or float64")
-    if values.ndim != dimensions:
-        raise ValueError(f"{name}: found shape {values.shape}, expected {dimensions} dimensions")
-    if not values.size:
-        raise ValueError(f"{name}: found shape {values.shape}, expected no dimension of 0")
-
-
-def _check_finite(name: str, series: Floats) -> None:
-    usable = np.isfinite(series)
-    if not usable.all():
-        position = int(np.argmin(usable))
-        raise ValueError(f"{name}[{position}]: found {series[position]}, expected a finite number")
-
-
-def _checked_gamma(gamma: float) -> bool:
-    """Whether the minimum is soft."""
-    if not (np.isfinite(gamma) and gamma >= 0):
-        raise ValueError(f"gamma: found {gamma}, expected a finite number, 0 or more")
-    return gamma > 0
-
-
-def _checked_lengths(lengths: ArrayLike | None, shape: tuple[int, ...]) -> NDArray[np.intp]:
-    if lengths is None:
-        return np.empty((0, 2), np.intp)
-    found = np.asarray(lengths)
-    if found.shape != (shape[0], 2) or found.dtype.kind not in "iu":
-        raise ValueError(
-            f"lengths: found {found.dtype} of shape {found.shape}, expected integers of shape "
-            f"({shape[0]}, 2): rows and columns of each matrix"
-        )
-    usable = (found >= 1) & (found <= shape[1:])
-    if not usable.all():
-        pair, side = np.argwhere(~usable)[0]
-        raise ValueError(
-            f"lengths[{pair}, {side}]: found {found[pair, side]}, expected 1 to {shape[1 + side]}"
-        )
-    return np.ascontiguousarray(found, np.intp)
-
-
-def _checked_band(band_radius: int | None, ends: NDArray[np.intp]) -> int:
-    """The largest |i - j|; where there is no band, one that is wider than any matrix."""
-    if band_radius is None:
-        return int(ends.max(axis=0).sum())
-    if not isinstance(band_radius, (int, np.integer)) or band_radius < 0:
-        raise ValueError(f"band_radius: found {band_radius!r}, expected a whole number, 0 or more")
-    apart = np.abs(ends[:, 0] - ends[:, 1])
-    if apart.max() > band_radius:
-        pair = int(np.argmax(apart > band_radius))
-        rows, columns = ends[pair]
-        raise ValueError(
-            f"band_radius: found {band_radius}, expected at least {apart[pair]}, for no path leads "
-            f"through {rows} x {columns} cells (matrix {pair})"
-        )
-    return int(min(band_radius, ends.max(axis=0).sum()))
-
-
-def _check_distances(distances: Floats, dtype: Any) -> None:
-    usable = np.isfinite(distances)
-    if not usable.all():
-        pair = int(np.argmin(usable))
-        raise ValueError(
-            f"cost[{pair}]: found costs whose sum is beyond {dtype}, expected smaller ones"
-        )
