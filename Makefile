@@ -1,5 +1,6 @@
 PYTHON ?= python3
 VENV ?= .venv
+BENCH_VENV ?= .venv-bench
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
@@ -20,8 +21,8 @@ fmt: $(STAMP)
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-bench: $(STAMP)
-	$(BIN)/python -m tests.bench
+bench: $(BENCH_VENV)/.installed  ## measure, beside the libraries that others use; minutes
+	$(BENCH_VENV)/bin/python -m tests.bench
 
 # torch comes from the constraints file first: asked for through a range alone, pip may fetch the
 # newest CUDA build with several gigabytes of libraries that a CPU machine cannot use.
@@ -32,6 +33,14 @@ $(STAMP): pyproject.toml constraints.txt
 	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[demo,train,dev]'
 	touch $@
 
+# Without the constraints file: one of the libraries measured against wants an older Numba.
+$(BENCH_VENV)/.installed: pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(BENCH_VENV)
+	$(BENCH_VENV)/bin/pip install --quiet --upgrade pip
+	$(BENCH_VENV)/bin/pip install --quiet --constraint constraints.txt torch
+	$(BENCH_VENV)/bin/pip install --quiet --editable '.[bench]'
+	touch $@
+
 # mypy and pyright cannot follow the folder mapping of pyproject.toml; these links show it to them.
 .typing:
 	mkdir -p .typing/limelight
@@ -39,4 +48,4 @@ $(STAMP): pyproject.toml constraints.txt
 		ln -sfn ../../$$part .typing/limelight/$$part; done
 
 clean:
-	rm -rf $(VENV) .typing demo-out build dist *.egg-info
+	rm -rf $(VENV) $(BENCH_VENV) .typing demo-out build dist *.egg-info

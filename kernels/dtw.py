@@ -116,7 +116,9 @@ def dtw_series_distance(x: Floats, y: Floats, *, band_radius: int | None = None)
         check_finite(name, series)
     if x.dtype != y.dtype:
         raise ValueError(f"y: found {y.dtype}, expected {x.dtype} as in x")
-    band = checked_band(band_radius, np.array([[len(x), len(y)]]))
+    band = len(x) + len(y)
+    if band_radius is not None:
+        band = checked_band(band_radius, np.array([[len(x), len(y)]]))
     contiguous = np.ascontiguousarray(x), np.ascontiguousarray(y)
     distance = dtw_long.series_distance(*contiguous, band)
     check_distances(np.array([distance]), x.dtype)
@@ -152,8 +154,10 @@ class _Batch:
         self.shape = self.cost.shape
         self.flat = self.cost.reshape(-1)
         self.lengths = checked_lengths(lengths, self.shape)
-        ends = self.lengths if len(self.lengths) else np.array([self.shape[1:]])
-        self.band = checked_band(band_radius, ends)
+        self.band = self.shape[1] + self.shape[2]
+        if band_radius is not None:
+            ends = self.lengths if len(self.lengths) else np.array([self.shape[1:]])
+            self.band = checked_band(band_radius, ends)
         self.width = LANE_BYTES // self.cost.itemsize
         self.blocks = -(-self.shape[0] // self.width)
         size = self.shape[1] * self.shape[2]

@@ -59,14 +59,12 @@ def checked_lengths(lengths: ArrayLike | None, shape: tuple[int, ...]) -> NDArra
     return np.ascontiguousarray(found, np.intp)
 
 
-def checked_band(band_radius: int | None, ends: NDArray[np.intp]) -> int:
-    """The largest |i - j|; where there is no band, one that is wider than any matrix.
+def checked_band(band_radius: int, ends: NDArray[np.intp]) -> int:
+    """The largest |i - j| of (B, 2) matrices, no more than the matrices have.
 
     Raises:
         ValueError: no whole number of 0 or more, or no path of a matrix fits.
     """
-    if band_radius is None:
-        return int(ends.max(axis=0).sum())
     if not isinstance(band_radius, (int, np.integer)) or band_radius < 0:
         raise ValueError(f"band_radius: found {band_radius!r}, expected a whole number, 0 or more")
     apart = np.abs(ends[:, 0] - ends[:, 1])

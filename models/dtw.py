@@ -78,7 +78,8 @@ class _Dtw(Function):
         (gradient,) = ctx.saved_tensors
         grad = grad_distances[:, None, None]
         if gradient.dtype == torch.bool:
-            return torch.where(gradient, grad, grad.new_zeros(())), None, None, None, None
+            # As bytes: torch multiplies these several times faster than it converts booleans.
+            gradient = gradient.view(torch.uint8)
         return gradient * grad, None, None, None, None
 
 

@@ -38,7 +38,9 @@ def solve(
     given = checked_lengths(None if lengths is None else np.asarray(lengths.cpu()), cost.shape)
     batch, rows, columns = cost.shape
     ends = torch.from_numpy(given) if len(given) else torch.tensor([[rows, columns]] * batch)
-    band = checked_band(band_radius, ends.numpy())
+    band = rows + columns
+    if band_radius is not None:
+        band = checked_band(band_radius, ends.numpy())
     row, column = torch.arange(rows), torch.arange(columns)
     counts = (row[:, None] < ends[:, :1, None]) & (column < ends[:, 1:, None])
     counts = (counts & ((row[:, None] - column).abs() <= band)).to(cost.device)
