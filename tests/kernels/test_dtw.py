@@ -2,6 +2,9 @@
 
 import itertools
 import math
+import os
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from typing import Any
@@ -341,3 +344,22 @@ def test_what_no_path_can_reach_is_not_looked_at() -> None:
     expected = dtw_distance(cost, band_radius=2)
     cost[:, 0, 5] = math.nan
     assert (dtw_distance(cost, band_radius=2) == expected).all()
+
+
+FORKED = """
+import os, sys
+import numpy as np
+from limelight.kernels.dtw import dtw_distance
+cost = np.random.default_rng(0).random((64, 20, 20))
+expected = dtw_distance(cost, threads=2)
+child = os.fork()
+if not child:
+    same = (dtw_distance(cost, threads=2) == expected).all()
+    os._exit(0 if same else 1)
+sys.exit(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="the platform has no fork")
+def test_a_forked_process_may_use_threads_again() -> None:
+    subprocess.run([sys.executable, "-c", FORKED], check=True, timeout=120)
