@@ -4,6 +4,7 @@ The baseline of every evaluation, and what decides while no network has been tra
 nothing but when comments came and how much each counts.
 """
 
+from collections import deque
 from collections.abc import Sequence
 
 import numpy as np
@@ -56,13 +57,10 @@ def comment_energy(
     """
     times = _ascending_times("times_ms", times_ms)
     at = _ascending_times("at_ms", at_ms)
-    for name, span in (("short_ms", short_ms), ("long_ms", long_ms)):
-        if span <= 0:
-            raise ValueError(f"{name}: found {span}, expected more than 0")
-    if not (np.isfinite(prior) and prior > 0):
-        raise ValueError(f"prior: found {prior}, expected a finite number above 0")
-    cumulative = np.zeros(len(times) + 1)
-    np.cumsum(_checked_weights(weights, len(times)), out=cumulative[1:])
+    _check_spans(short_ms, long_ms, prior)
+    cumulative = np.arange(len(times) + 1, dtype=np.float64)
+    if weights is not None:
+        np.cumsum(_checked_weights(weights, len(times)), out=cumulative[1:])
     if not len(times):
         return np.full(len(at), NEUTRAL_ENERGY)
     if first_ms is None:
@@ -72,6 +70,101 @@ def comment_energy(
     return np.asarray(
         _energies(times, at, cumulative, int(short_ms), int(long_ms), first_ms, float(prior))
     )
+
+
+class IncrementalEnergy:
+    """The energies of `comment_energy`, of a room whose comments come one at a time.
+
+    Comments and questions share one clock that never goes back: an answer counts the comments
+    added so far, and a comment from before the last question or comment is refused. Each comment
+    is looked at three times in all, and kept for `short_ms + long_ms` of the clock.
+
+    Answers are bit-identical to `comment_energy` of all comments added so far: both take
+    differences of the same running sum of weights, added up in the same order, also where the
+    earlier comments have been forgotten.
+
+    Worked example, short 10 ms and long 20 ms, comments at 0, 5, 12 and 30: at 30 the past (0, 20]
+    holds 5 and 12 and so expects 1, (20, 30] holds 30, and 0 is forgotten. With prior 1:
+    (1 + 1) / (1 + 1 + 2) = 0.5.
+    """
+
+    def __init__(
+        self,
+        *,
+        short_ms: int = SHORT_MS,
+        long_ms: int = LONG_MS,
+        first_ms: int | None = None,
+        prior: float = PRIOR,
+    ) -> None:
+        """Of a room in which nothing was said yet.
+
+        Args and errors as in `comment_energy`.
+        """
+        _check_spans(short_ms, long_ms, prior)
+        self._short_ms, self._long_ms, self._prior = int(short_ms), int(long_ms), float(prior)
+        self._given_first_ms = first_ms
+        self._first_ms: int | None = None
+        self._clock_ms: int | None = None
+        # Time and weight of all comments up to and with this one, of the two spans.
+        self._past: deque[tuple[int, float]] = deque()
+        self._current: deque[tuple[int, float]] = deque()
+        # Weight of all comments: that were forgotten, that left the short span, that came.
+        self._old = self._split = self._new = 0.0
+
+    def __len__(self) -> int:
+        """How many comments are kept."""
+        return len(self._past) + len(self._current)
+
+    def add(self, time_ms: int, weight: float = 1.0) -> None:
+        """Takes the next comment.
+
+        Raises:
+            ValueError: a time before the clock or `first_ms`, or a weight that is negative or not
+                finite.
+        """
+        if not 0 <= weight < float("inf"):
+            raise ValueError(f"weight: found {weight}, expected finite, >= 0")
+        first_ms = time_ms if self._given_first_ms is None else self._given_first_ms
+        if time_ms < first_ms:
+            raise ValueError(f"time_ms: found {time_ms}, expected at least first_ms, {first_ms}")
+        time_ms = self._advance("time_ms", time_ms)
+        if self._first_ms is None:
+            self._first_ms = first_ms
+        self._new += float(weight)
+        self._current.append((time_ms, self._new))
+
+    def energy(self, at_ms: int) -> float:
+        """Energy in (0, 1) of the span that ends at `at_ms`; 0.5 while too little is known.
+
+        Raises:
+            ValueError: a time before the clock.
+        """
+        at_ms = self._advance("at_ms", at_ms)
+        if self._first_ms is None:
+            return NEUTRAL_ENERGY
+        known_ms = min(self._long_ms, at_ms - self._short_ms - self._first_ms)
+        if known_ms < self._short_ms:
+            return NEUTRAL_ENERGY
+        current = self._new - self._split
+        expected = (self._split - self._old) * self._short_ms / known_ms
+        return (current + self._prior) / (current + expected + 2 * self._prior)
+
+    def _advance(self, name: str, clock_ms: int) -> int:
+        if not isinstance(clock_ms, (int, np.integer)):
+            raise ValueError(f"{name}: found {clock_ms!r}, expected whole ms")
+        if self._clock_ms is not None and clock_ms < self._clock_ms:
+            raise ValueError(
+                f"{name}: found {clock_ms} after {self._clock_ms}, expected ascending order"
+            )
+        self._clock_ms = clock_ms = int(clock_ms)
+        split_ms = clock_ms - self._short_ms
+        while self._current and self._current[0][0] <= split_ms:
+            self._past.append(self._current.popleft())
+            self._split = self._past[-1][1]
+        old_ms = split_ms - self._long_ms
+        while self._past and self._past[0][0] <= old_ms:
+            self._old = self._past.popleft()[1]
+        return clock_ms
 
 
 def user_weights(times_ms: ArrayLike, user_ids: Sequence[str | None]) -> NDArray[np.float64]:
@@ -94,6 +187,14 @@ def user_weights(times_ms: ArrayLike, user_ids: Sequence[str | None]) -> NDArray
     return weights
 
 
+def _check_spans(short_ms: int, long_ms: int, prior: float) -> None:
+    for name, span in (("short_ms", short_ms), ("long_ms", long_ms)):
+        if span <= 0:
+            raise ValueError(f"{name}: found {span}, expected more than 0")
+    if not (np.isfinite(prior) and prior > 0):
+        raise ValueError(f"prior: found {prior}, expected a finite number above 0")
+
+
 def _ascending_times(name: str, times_ms: ArrayLike) -> NDArray[np.int64]:
     times = np.asarray(times_ms)
     if times.ndim != 1:
@@ -106,21 +207,19 @@ def _ascending_times(name: str, times_ms: ArrayLike) -> NDArray[np.int64]:
         position = int(np.argmin(np.isfinite(times)))
         raise ValueError(f"{name}[{position}]: found {times[position]}, expected a finite number")
     whole = np.ascontiguousarray(times, np.int64)
-    if (whole != times).any():
+    if whole is not times and (whole != times).any():
         position = int(np.argmax(whole != times))
         raise ValueError(f"{name}[{position}]: found {times[position]}, expected whole ms")
-    steps = np.diff(whole)
-    if (steps < 0).any():
-        late = int(np.argmax(steps < 0)) + 1
+    is_late = whole[1:] < whole[:-1]
+    if is_late.any():
+        late = int(np.argmax(is_late)) + 1
         raise ValueError(
             f"{name}[{late}]: found {whole[late]} after {whole[late - 1]}, expected ascending order"
         )
     return whole
 
 
-def _checked_weights(weights: ArrayLike | None, count: int) -> NDArray[np.float64]:
-    if weights is None:
-        return np.ones(count)
+def _checked_weights(weights: ArrayLike, count: int) -> NDArray[np.float64]:
     checked = np.ascontiguousarray(weights, np.float64)
     if checked.shape != (count,):
         raise ValueError(f"weights: found shape {checked.shape}, expected ({count},)")

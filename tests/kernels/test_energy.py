@@ -1,11 +1,13 @@
 """Comment energy agrees with counting by hand and by brute force."""
 
+from collections.abc import Callable
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from limelight.kernels.energy import comment_energy, user_weights
+from limelight.kernels.energy import IncrementalEnergy, comment_energy, user_weights
 
 
 def brute_force(
@@ -102,6 +104,97 @@ def test_energy_agrees_with_brute_force(
     expected = [brute_force(times, a, weights, short, long, known_from, prior) for a in at]
     assert found.tolist() == pytest.approx(expected, rel=1e-9, abs=1e-9)
     assert ((found > 0) & (found < 1)).all()
+
+
+def test_the_worked_example_of_the_incremental_form() -> None:
+    room = IncrementalEnergy(short_ms=10, long_ms=20, prior=1.0)
+    for time in (0, 5, 12, 30):
+        room.add(time)
+    assert room.energy(30) == 0.5
+    assert len(room) == 3
+
+
+@settings(max_examples=200, deadline=None)
+@given(
+    steps=st.lists(st.tuples(st.booleans(), st.integers(0, 40), st.floats(0, 5)), max_size=60),
+    short=st.integers(1, 40),
+    long=st.integers(1, 200),
+    first=st.none() | st.integers(-100, 0),
+    prior=st.floats(0.1, 5),
+)
+def test_incremental_energy_is_bit_identical_to_all_comments_at_once(
+    steps: list[tuple[bool, int, float]], short: int, long: int, first: int | None, prior: float
+) -> None:
+    room = IncrementalEnergy(short_ms=short, long_ms=long, first_ms=first, prior=prior)
+    times: list[int] = []
+    weights: list[float] = []
+    clock = 0
+    for is_comment, step, weight in steps:
+        clock += step
+        if is_comment:
+            room.add(clock, weight)
+            times.append(clock)
+            weights.append(weight)
+        else:
+            expected = comment_energy(
+                times,
+                [clock],
+                weights=weights,
+                short_ms=short,
+                long_ms=long,
+                first_ms=first,
+                prior=prior,
+            )
+            assert room.energy(clock) == expected[0]
+        assert len(room) == sum(clock - short - long < time for time in times)
+
+
+def test_incremental_energy_of_a_long_room_is_bit_identical_and_forgets() -> None:
+    rng = np.random.default_rng(0)
+    times = np.sort(rng.integers(0, 3_600_000, 6_000))
+    weights = rng.random(6_000)
+    at = np.arange(0, 3_700_000, 1_000)
+    room = IncrementalEnergy()
+    fed, found, most = 0, [], 0
+    for end in at:
+        while fed < len(times) and times[fed] <= end:
+            room.add(times[fed], weights[fed])
+            fed += 1
+        found.append(room.energy(end))
+        most = max(most, len(room))
+    assert found == comment_energy(times, at, weights=weights).tolist()
+    assert most < 1_200
+
+
+def test_incremental_energy_of_an_empty_room_is_neutral() -> None:
+    assert IncrementalEnergy().energy(1_000_000) == 0.5
+    assert IncrementalEnergy(first_ms=0).energy(-5) == 0.5
+
+
+@pytest.mark.parametrize(
+    ("call", "text"),
+    [
+        (lambda room: room.add(9), "time_ms: found 9 after 20, expected ascending order"),
+        (lambda room: room.energy(19), "at_ms: found 19 after 20, expected ascending order"),
+        (lambda room: room.add(0), "time_ms: found 0, expected at least first_ms, 1"),
+        (lambda room: room.add(21.5), "time_ms: found 21.5, expected whole ms"),
+        (lambda room: room.add(21, -1.0), "weight: found -1.0, expected finite, >= 0"),
+        (lambda room: room.add(21, float("nan")), "weight: found nan"),
+        (lambda room: room.add(21, float("inf")), "weight: found inf"),
+        (lambda _: IncrementalEnergy(short_ms=0), "short_ms: found 0, expected more than 0"),
+        (lambda _: IncrementalEnergy(prior=float("inf")), "prior: found inf"),
+    ],
+)
+def test_a_wrong_comment_is_named_and_changes_nothing(
+    call: Callable[[IncrementalEnergy], object], text: str
+) -> None:
+    room = IncrementalEnergy(short_ms=5, long_ms=10, first_ms=1)
+    room.add(10)
+    before = room.energy(20)
+    with pytest.raises(ValueError, match=text):
+        call(room)
+    assert len(room) == 1
+    assert room.energy(20) == before
 
 
 def test_a_users_kth_comment_counts_one_kth() -> None:
