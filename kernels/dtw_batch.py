@@ -12,51 +12,23 @@ from typing import Any
 
 import numpy as np
 from numba import njit
-from numpy.typing import NDArray
 
+from limelight.kernels.lane_order import find_starts, to_lanes
+from limelight.kernels.lane_powers import exponent, floor, mantissa, two_to, two_to_fraction
 from limelight.kernels.lanes import (
     LANE_BYTES,
     bits,
-    exponent,
-    floor,
     load,
-    mantissa,
     maximum,
     minimum,
     splat,
     store,
     transpose,
-    two_to,
-    two_to_fraction,
 )
 
 # Numbers of a matrix that are brought into lane order together: 64 KB in float32.
 _GROUP = 1_024
 _LOG2_E = 1 / math.log(2)
-
-
-@njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
-def _lane_starts(first: int, width: int, batch: int, size: int) -> NDArray[np.intp]:
-    """Where each lane's matrix begins; lanes beyond the batch repeat the last matrix."""
-    starts = np.empty(width, np.intp)
-    for lane in range(width):
-        starts[lane] = min(first + lane, batch - 1) * size
-    return starts
-
-
-@njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
-def _to_lanes(cost: Any, starts: Any, first: int, count: int, lanes: Any) -> None:
-    """`count` numbers of each matrix from `first` on, into `lanes[width * number + lane]`."""
-    width = len(starts)
-    if count < width:
-        for number in range(count):
-            for lane in range(width):
-                lanes[number * width + lane] = cost[starts[lane] + first + number]
-        return
-    for number in range(0, count - width + 1, width):
-        transpose(cost, starts, first + number, lanes, number * width)
-    # The last run overlaps the one before.
-    transpose(cost, starts, first + count - width, lanes, (count - width) * width)
 
 
 @njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
@@ -103,19 +75,20 @@ def hard_blocks(
     above = np.empty(columns * width, cost.dtype)
     steps = np.empty(size if len(mask) else 0, np.uint32)
     found = np.empty(width, cost.dtype)
+    starts = np.empty(width, np.intp)
     infinite = splat(cost.dtype.type(np.inf))
     zero = splat(cost.dtype.type(0))
     is_finite = True
     for block in range(first_block, last_block):
         base = block * width
-        starts = _lane_starts(base, width, batch, size)
+        find_starts(base, batch, size, starts)
         total = zero
         for column in range(columns):
             store(above, column * width, infinite)
         for row in range(rows):
             if row % group == 0:
                 taken = min(group, rows - row)
-                _to_lanes(cost, starts, row * columns, taken * columns, lanes)
+                to_lanes(cost, starts, row * columns, taken * columns, lanes)
                 if len(lengths):
                     _clear_padding(lanes, row, taken, columns, lengths, base, width)
             first, last = max(0, row - band), min(columns, row + band + 1)
@@ -227,6 +200,7 @@ def soft_blocks(
     chances = np.empty(3 * max(size, width) * width if len(alignment) else 0, cost.dtype)
     ends = np.empty((width, 2), np.intp)
     found = np.empty((width, 2), cost.dtype)
+    starts = np.empty(width, np.intp)
     in_bits = splat(dtype(-_LOG2_E / gamma))
     half, one, zero = splat(dtype(0.5)), splat(dtype(1)), splat(dtype(0))
     # The exponent of nothing: far below what any path has, far from the end of the range.
@@ -234,7 +208,7 @@ def soft_blocks(
     is_finite = True
     for block in range(first_block, last_block):
         base = block * width
-        starts = _lane_starts(base, width, batch, size)
+        find_starts(base, batch, size, starts)
         for lane in range(width):
             pair = min(base + lane, batch - 1)
             ends[lane, 0] = (lengths[pair, 0] if len(lengths) else rows) - 1
@@ -246,7 +220,7 @@ def soft_blocks(
         for row in range(rows):
             if row % group == 0:
                 taken = min(group, rows - row)
-                _to_lanes(cost, starts, row * columns, taken * columns, lanes)
+                to_lanes(cost, starts, row * columns, taken * columns, lanes)
                 if len(lengths):
                     _clear_padding(lanes, row, taken, columns, lengths, base, width)
             first, last = max(0, row - band), min(columns, row + band + 1)

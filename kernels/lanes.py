@@ -10,23 +10,19 @@ Numba's cache does not notice when this file changes: delete `kernels/__pycache_
 Nothing here uses fast-math: an infinity stays an infinity.
 """
 
-import math
 import operator
 from collections.abc import Callable
 from typing import Any, Final
 
 import llvmlite.ir as ir
 from numba import types
-from numba.core import cgutils
 from numba.extending import intrinsic, models, overload, register_model
 
 # A lanes value has LANE_BYTES // itemsize numbers.
 LANE_BYTES: Final = 64
 
 _FLOATS: Final = {types.float32: ir.FloatType(), types.float64: ir.DoubleType()}
-_BITS: Final = {types.float32: 32, types.float64: 64}
-_MANTISSA_BITS: Final = {types.float32: 23, types.float64: 52}
-_LARGEST_EXPONENT: Final = {types.float32: 127, types.float64: 1023}
+BITS: Final = {types.float32: 32, types.float64: 64}
 _INT32: Final = ir.IntType(32)
 
 
@@ -35,7 +31,7 @@ class Lanes(types.Type):  # type: ignore[misc]
 
     def __init__(self, dtype: Any) -> None:
         self.dtype = dtype
-        self.count = _count(dtype)
+        self.count = lane_count(dtype)
         super().__init__(name=f"Lanes({dtype})")
 
 
@@ -50,7 +46,7 @@ class Flags(types.Type):  # type: ignore[misc]
 @register_model(Lanes)
 class _LanesModel(models.PrimitiveModel):  # type: ignore[misc]
     def __init__(self, manager: Any, kind: Lanes) -> None:
-        super().__init__(manager, kind, _vector(kind.dtype))
+        super().__init__(manager, kind, vector_type(kind.dtype))
 
 
 @register_model(Flags)
@@ -59,19 +55,19 @@ class _FlagsModel(models.PrimitiveModel):  # type: ignore[misc]
         super().__init__(manager, kind, ir.VectorType(ir.IntType(1), kind.count))
 
 
-def _count(dtype: Any) -> int:
-    return LANE_BYTES * 8 // _BITS[dtype]
+def lane_count(dtype: Any) -> int:
+    return LANE_BYTES * 8 // BITS[dtype]
 
 
-def _vector(dtype: Any) -> ir.VectorType:
-    return ir.VectorType(_FLOATS[dtype], _count(dtype))
+def vector_type(dtype: Any) -> ir.VectorType:
+    return ir.VectorType(_FLOATS[dtype], lane_count(dtype))
 
 
-def _integers(dtype: Any) -> ir.VectorType:
-    return ir.VectorType(ir.IntType(_BITS[dtype]), _count(dtype))
+def integers_type(dtype: Any) -> ir.VectorType:
+    return ir.VectorType(ir.IntType(BITS[dtype]), lane_count(dtype))
 
 
-def _all(kind: ir.VectorType, value: Any) -> ir.Constant:
+def constant(kind: ir.VectorType, value: Any) -> ir.Constant:
     return ir.Constant(kind, [value] * kind.count)
 
 
@@ -80,7 +76,7 @@ def _place(
 ) -> Any:
     """Pointer to `count` elements of a flat array from `offset` on; 0 means as many as lanes."""
     data = context.make_array(array_type)(context, builder, array).data
-    kind = ir.VectorType(_FLOATS[array_type.dtype], count or _count(array_type.dtype))
+    kind = ir.VectorType(_FLOATS[array_type.dtype], count or lane_count(array_type.dtype))
     return builder.bitcast(builder.gep(data, [offset]), kind.as_pointer())
 
 
@@ -127,7 +123,7 @@ def splat(typing: Any, number: Any) -> Any:
 
     def build(context: Any, builder: Any, signature: Any, args: Any) -> Any:
         (value,) = args
-        empty = ir.Constant(_vector(signature.args[0]), ir.Undefined)
+        empty = ir.Constant(vector_type(signature.args[0]), ir.Undefined)
         one = builder.insert_element(empty, value, ir.Constant(_INT32, 0))
         return _shuffle(builder, one, empty, [0] * empty.type.count)
 
@@ -140,7 +136,7 @@ def load(typing: Any, array: Any, offset: Any) -> Any:
 
     def build(context: Any, builder: Any, signature: Any, args: Any) -> Any:
         place = _place(context, builder, signature.args[0], *args)
-        return builder.load(place, align=_BITS[signature.args[0].dtype] // 8)
+        return builder.load(place, align=BITS[signature.args[0].dtype] // 8)
 
     return Lanes(array.dtype)(array, types.intp), build
 
@@ -151,7 +147,7 @@ def store(typing: Any, array: Any, offset: Any, lanes: Any) -> Any:
 
     def build(context: Any, builder: Any, signature: Any, args: Any) -> Any:
         place = _place(context, builder, signature.args[0], args[0], args[1])
-        builder.store(args[2], place, align=_BITS[signature.args[0].dtype] // 8)
+        builder.store(args[2], place, align=BITS[signature.args[0].dtype] // 8)
         return context.get_dummy_value()
 
     return types.void(array, types.intp, lanes), build
@@ -169,7 +165,7 @@ def transpose(
 
     def build(context: Any, builder: Any, signature: Any, args: Any) -> Any:
         kind = signature.args[0]
-        size, count = _BITS[kind.dtype] // 8, _count(kind.dtype)
+        size, count = BITS[kind.dtype] // 8, lane_count(kind.dtype)
         starts_type = signature.args[1]
         first = context.make_array(starts_type)(context, builder, args[1]).data
         runs = []
@@ -247,94 +243,7 @@ def bits(typing: Any, condition: Any) -> Any:
     return types.uint32(condition), build
 
 
-@intrinsic  # type: ignore[untyped-decorator]
-def floor(typing: Any, lanes: Any) -> Any:
-    """The largest whole numbers that are not larger."""
-
-    def build(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        kind = args[0].type
-        name = f"llvm.floor.v{kind.count}f{_BITS[signature.args[0].dtype]}"
-        function = cgutils.get_or_insert_function(
-            builder.module, ir.FunctionType(kind, [kind]), name
-        )
-        return builder.call(function, args)
-
-    return lanes(lanes), build
-
-
-@intrinsic  # type: ignore[untyped-decorator]
-def two_to_fraction(typing: Any, lanes: Any) -> Any:
-    """2**f for f in [-0.5, 0.5], right to about one unit in the last place."""
-
-    def build(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        dtype, kind = signature.args[0].dtype, args[0].type
-        name = f"llvm.fmuladd.v{kind.count}f{_BITS[dtype]}"
-        function = cgutils.get_or_insert_function(
-            builder.module, ir.FunctionType(kind, [kind] * 3), name
-        )
-        # Taylor's series of exp(f ln 2), as far as its terms still count in this dtype.
-        degree = 7 if dtype == types.float32 else 13
-        terms = [math.log(2) ** n / math.factorial(n) for n in range(degree + 1)]
-        total = _all(kind, terms[-1])
-        for term in reversed(terms[:-1]):
-            total = builder.call(function, [total, args[0], _all(kind, term)])
-        return total
-
-    return lanes(lanes), build
-
-
-@intrinsic  # type: ignore[untyped-decorator]
-def two_to(typing: Any, lanes: Any) -> Any:
-    """2**n for whole n of any size: 0 where it is too small, the largest power where too large."""
-
-    def build(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        dtype = signature.args[0].dtype
-        largest, kind = _LARGEST_EXPONENT[dtype], args[0].type
-        lowest = _all(kind, float(-largest))
-        highest = _all(kind, float(largest))
-        exponent = builder.select(builder.fcmp_ordered("<", args[0], lowest), lowest, args[0])
-        exponent = builder.select(builder.fcmp_ordered("<", highest, exponent), highest, exponent)
-        # Added to 2**mantissa_bits, a whole number stands in the lowest bits; -largest becomes 0
-        # there, which is the exponent of the number 0. Conversions of 64 bits would be slow.
-        shift = _MANTISSA_BITS[dtype]
-        moved = builder.fadd(exponent, _all(kind, float(largest + 2**shift)))
-        whole = builder.bitcast(moved, _integers(dtype))
-        return builder.bitcast(builder.shl(whole, _all(_integers(dtype), shift)), kind)
-
-    return lanes(lanes), build
-
-
-@intrinsic  # type: ignore[untyped-decorator]
-def exponent(typing: Any, lanes: Any) -> Any:
-    """floor(log2(x)) of normal positive numbers."""
-
-    def build(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        dtype = signature.args[0].dtype
-        kind, shift = _integers(dtype), _MANTISSA_BITS[dtype]
-        biased = builder.lshr(builder.bitcast(args[0], kind), _all(kind, shift))
-        # As in two_to: under the exponent of 2**shift the whole number is a float already.
-        power = _all(kind, (_LARGEST_EXPONENT[dtype] + shift) << shift)
-        number = builder.bitcast(builder.or_(biased, power), args[0].type)
-        return builder.fsub(number, _all(args[0].type, float(2**shift + _LARGEST_EXPONENT[dtype])))
-
-    return lanes(lanes), build
-
-
-@intrinsic  # type: ignore[untyped-decorator]
-def mantissa(typing: Any, lanes: Any) -> Any:
-    """x / 2**exponent(x), in [1, 2), of normal positive numbers."""
-
-    def build(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        dtype = signature.args[0].dtype
-        kind, shift = _integers(dtype), _MANTISSA_BITS[dtype]
-        kept = builder.and_(builder.bitcast(args[0], kind), _all(kind, (1 << shift) - 1))
-        one = _all(kind, _LARGEST_EXPONENT[dtype] << shift)
-        return builder.bitcast(builder.or_(kept, one), args[0].type)
-
-    return lanes(lanes), build
-
-
-def _binary(emit: Callable[[Any, Any, Any], Any], gives_flags: bool = False) -> Any:
+def binary(emit: Callable[[Any, Any, Any], Any], gives_flags: bool = False) -> Any:
     """An intrinsic of two vectors of one type."""
 
     @intrinsic  # type: ignore[untyped-decorator]
@@ -350,13 +259,13 @@ def _binary(emit: Callable[[Any, Any, Any], Any], gives_flags: bool = False) -> 
     return apply
 
 
-minimum = _binary(lambda builder, a, b: builder.select(builder.fcmp_ordered("<", a, b), a, b))
-maximum = _binary(lambda builder, a, b: builder.select(builder.fcmp_ordered(">", a, b), a, b))
-_sum = _binary(lambda builder, a, b: builder.fadd(a, b))
-_difference = _binary(lambda builder, a, b: builder.fsub(a, b))
-_product = _binary(lambda builder, a, b: builder.fmul(a, b))
-_quotient = _binary(lambda builder, a, b: builder.fdiv(a, b))
-_at_most = _binary(lambda builder, a, b: builder.fcmp_ordered("<=", a, b), gives_flags=True)
+minimum = binary(lambda builder, a, b: builder.select(builder.fcmp_ordered("<", a, b), a, b))
+maximum = binary(lambda builder, a, b: builder.select(builder.fcmp_ordered(">", a, b), a, b))
+_sum = binary(lambda builder, a, b: builder.fadd(a, b))
+_difference = binary(lambda builder, a, b: builder.fsub(a, b))
+_product = binary(lambda builder, a, b: builder.fmul(a, b))
+_quotient = binary(lambda builder, a, b: builder.fdiv(a, b))
+_at_most = binary(lambda builder, a, b: builder.fcmp_ordered("<=", a, b), gives_flags=True)
 
 
 def _operator(function: Any, apply: Any) -> None:
@@ -376,53 +285,3 @@ for _function, _apply in (
     (operator.le, _at_most),
 ):
     _operator(_function, _apply)
-
-
-def _as_integers(builder: Any, lanes: Any) -> Any:
-    size = 32 if isinstance(lanes.type.element, ir.FloatType) else 64
-    return builder.bitcast(lanes, ir.VectorType(ir.IntType(size), lanes.type.count))
-
-
-def _marks(comparison: str) -> Any:
-    def emit(builder: Any, left: Any, right: Any) -> Any:
-        found = builder.fcmp_ordered(comparison, left, right)
-        return builder.bitcast(builder.sext(found, _as_integers(builder, left).type), left.type)
-
-    return _binary(emit)
-
-
-def _on_bits(name: str) -> Any:
-    def emit(builder: Any, left: Any, right: Any) -> Any:
-        whole = _as_integers(builder, left), _as_integers(builder, right)
-        return builder.bitcast(getattr(builder, name)(*whole), left.type)
-
-    return _binary(emit)
-
-
-# Marks are lanes with all bits set where something is true, else none: unlike flags they stay in
-# full registers when they are combined. Counts are whole numbers in the bits of lanes.
-below = _marks("<")
-equal = _marks("==")
-either = _on_bits("or_")
-differ = _on_bits("xor")
-both = _on_bits("and_")
-# Marks are -1 as whole numbers: `plus_marks(counts, marks)` counts those that are set.
-plus_marks = _on_bits("sub")
-minus_marks = _on_bits("add")
-
-
-@intrinsic  # type: ignore[untyped-decorator]
-def store_counts(typing: Any, array: Any, offset: Any, counts: Any) -> Any:
-    """Writes counts to neighbours of a flat array of int64."""
-
-    def build(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        data = context.make_array(signature.args[0])(context, builder, args[0]).data
-        kind = ir.VectorType(ir.IntType(64), args[2].type.count)
-        whole = _as_integers(builder, args[2])
-        if whole.type != kind:
-            whole = builder.sext(whole, kind)
-        place = builder.bitcast(builder.gep(data, [args[1]]), kind.as_pointer())
-        builder.store(whole, place, align=8)
-        return context.get_dummy_value()
-
-    return types.void(array, types.intp, counts), build
