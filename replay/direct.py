@@ -15,11 +15,12 @@ from limelight.engine.scorer import Scorer
 from limelight.replay.player import mark_interval_ms
 from limelight.replay.recording import Recording
 from limelight.replay.script import script
-from limelight.streams.assembly import PartitionAssembly, SourceMessage
+from limelight.streams.assembly import PartitionAssembly
 from limelight.streams.detection import HighlightDetector, HighlightEvent, RoomTrend
 from limelight.streams.frame_consumer import FrameMessage, encode_frames
 from limelight.streams.records import header_map
 from limelight.streams.settings import Settings
+from limelight.streams.source_messages import SourceMessage
 from limelight.streams.topics import MODALITY_TOPICS
 from limelight.streams.watermark import no_ack
 from limelight.streams.window_records import decode_window

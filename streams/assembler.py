@@ -10,11 +10,12 @@ from typing import Any
 import faust
 
 from limelight.streams import metrics
-from limelight.streams.assembly import Emission, PartitionAssembly, SourceMessage
+from limelight.streams.assembly import Emission, PartitionAssembly
 from limelight.streams.deliveries import Deliveries
 from limelight.streams.faust_app import RoomTable, raw_topic, room_table
 from limelight.streams.records import Watermark, header_map
 from limelight.streams.settings import Settings
+from limelight.streams.source_messages import SourceMessage
 from limelight.streams.topics import MARKED_SOURCE_TOPICS, MODALITY_TOPICS, Topics
 
 logger = logging.getLogger(__name__)

@@ -19,41 +19,21 @@ import orjson
 from limelight.streams import metrics
 from limelight.streams.dead_letters import Origin, encode_dead_letter, encode_late
 from limelight.streams.records import (
-    Comment,
-    FrameFeature,
     MalformedRecord,
     RoomEnd,
-    Speech,
     Watermark,
-    parse_json,
     parse_mark,
-    parse_record,
 )
 from limelight.streams.room_assembly import ClosedSegment, OpenSegment, RoomAssembly, RoomKey
 from limelight.streams.settings import AssemblerSettings
+from limelight.streams.source_messages import (
+    SourceMessage,
+    SourceRecord,
+    read_entries,
+    read_record,
+)
 from limelight.streams.topics import MODALITY_TOPICS
-from limelight.streams.watermark import Ack, Hold, SourceWatermark
-
-# Comments come alone or as a list; the other sources send one record a message.
-MAX_COMMENTS_A_MESSAGE = 1_000
-
-_MODELS: dict[str, type[Comment] | type[Speech] | type[FrameFeature]] = {
-    "comments": Comment,
-    "asr": Speech,
-    "frame-features": FrameFeature,
-}
-
-
-@dataclass(frozen=True, slots=True)
-class SourceMessage:
-    """One message of a modality topic; `topic` without prefix, headers as text."""
-
-    topic: str
-    partition: int
-    offset: int
-    value: bytes | None
-    headers: dict[str, str]
-    ack: Ack
+from limelight.streams.watermark import Hold, SourceWatermark
 
 
 @dataclass(slots=True)
@@ -158,32 +138,18 @@ class PartitionAssembly:
     def _add_data(self, message: SourceMessage, hold: Hold) -> list[Emission]:
         metrics.events_total.labels(message.topic).inc()
         try:
-            value = parse_json(message.value, max_bytes=self._max_message_bytes)
-            if isinstance(value, list):
-                if message.topic != "comments":
-                    raise MalformedRecord("value: found a list, expected one JSON object")
-                if len(value) > MAX_COMMENTS_A_MESSAGE:
-                    raise MalformedRecord(
-                        f"value: found {len(value)} comments, expected at most"
-                        f" {MAX_COMMENTS_A_MESSAGE}"
-                    )
+            entries = read_entries(message, self._max_message_bytes)
         except MalformedRecord as error:
             return [self._dead_letter(message, hold.retain(), str(error))]
         emissions = []
-        entries = value if isinstance(value, list) else [value]
-        for element, fields in enumerate(entries):
-            origin = Origin(
-                message.topic,
-                message.partition,
-                message.offset,
-                element if isinstance(value, list) else None,
-            )
+        for element, fields in entries:
+            origin = Origin(message.topic, message.partition, message.offset, element)
             try:
-                record = parse_record(_MODELS[message.topic], fields)
-                self._check_limits(record, message.topic)
+                record = read_record(message.topic, fields, self._settings)
+                self._check_not_ahead(record.event_time_ms, message.topic)
                 late = self._place(record, origin, hold)
             except MalformedRecord as error:
-                text = _entry_bytes(fields) if isinstance(value, list) else message.value
+                text = message.value if element is None else _entry_bytes(fields)
                 emissions.append(
                     self._dead_letter(message, hold.retain(), str(error), origin, text)
                 )
@@ -191,24 +157,6 @@ class PartitionAssembly:
                 if late is not None:
                     emissions.append(late)
         return emissions
-
-    def _check_limits(self, record: Comment | Speech | FrameFeature, topic: str) -> None:
-        """Raise MalformedRecord for what no honest source sends."""
-        if isinstance(record, Comment | Speech):
-            most = (
-                self._settings.max_comment_chars
-                if isinstance(record, Comment)
-                else self._settings.max_speech_chars
-            )
-            if len(record.text) > most:
-                raise MalformedRecord(
-                    f"text: found {len(record.text)} characters, expected at most {most}"
-                )
-        if isinstance(record, Speech) and record.end_ms < record.start_ms:
-            raise MalformedRecord(
-                f"end_ms: found {record.end_ms}, expected at least start_ms {record.start_ms}"
-            )
-        self._check_not_ahead(record.event_time_ms, topic)
 
     def _check_not_ahead(self, event_time_ms: int, topic: str) -> None:
         """Raise MalformedRecord for a time that would hold its message for hours, or for ever."""
@@ -222,9 +170,7 @@ class PartitionAssembly:
                 f" watermark, expected at most {self._settings.max_ahead_ms}"
             )
 
-    def _place(
-        self, record: Comment | Speech | FrameFeature, origin: Origin, hold: Hold
-    ) -> Emission | None:
+    def _place(self, record: SourceRecord, origin: Origin, hold: Hold) -> Emission | None:
         """Put a record into its segment; the `late` emission if that can no longer change."""
         key = RoomKey.of(record.room_id, record.room_started_ms)
         # Kept only once it holds something: a late or broken record must not leave a room behind.

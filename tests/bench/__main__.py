@@ -28,12 +28,16 @@ def main(wanted: list[str]) -> None:
     names = [name for name in names if name not in NOT_BENCHMARKS]
     if unknown := set(wanted) - set(names):
         raise SystemExit(f"found {sorted(unknown)}, expected some of {names}")
+    if len(wanted or names) > 1:
+        # Each in a process of its own: threads that one library leaves spinning slow the next.
+        for name in wanted or names:
+            subprocess.run([sys.executable, "-m", "tests.bench", name], check=True)
+        return
     machine = {"hardware": hardware(), "commit": commit()}
     print(f"{machine['hardware']}, commit {machine['commit']}")
-    for name in wanted or names:
-        result: Result = import_module(f"tests.bench.{name}").run()
-        print(f"\n{result.title}\n{result.table()}\n{result.note}")
-        record(name, result, machine)
+    result: Result = import_module(f"tests.bench.{wanted[0]}").run()
+    print(f"\n{result.title}\n{result.table()}\n{result.note}", flush=True)
+    record(wanted[0], result, machine)
 
 
 def record(name: str, result: Result, machine: dict[str, str]) -> None:
@@ -63,9 +67,16 @@ def hardware() -> str:
 
 
 def commit() -> str:
-    command = ["git", "describe", "--always", "--dirty"]
-    found = subprocess.run(command, cwd=REPOSITORY_ROOT, capture_output=True, text=True)
-    return found.stdout.strip() or "unknown"
+    """The commit measured, `-dirty` if anything but the results themselves has been changed."""
+    name = _git("rev-parse", "--short", "HEAD") or "unknown"
+    return f"{name}-dirty" if _git("status", "--porcelain", "--", ".", ":!docs") else name
+
+
+def _git(*command: str) -> str:
+    found = subprocess.run(
+        ["git", *command], cwd=REPOSITORY_ROOT, capture_output=True, text=True, check=False
+    )
+    return found.stdout.strip()
 
 
 if __name__ == "__main__":

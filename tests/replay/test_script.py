@@ -17,13 +17,12 @@ from limelight.replay.demo import bundled_recordings
 from limelight.replay.recording import Recording, load_recording
 from limelight.replay.script import MAX_COMMENT_LIST_BYTES, ScriptedMessage, script
 from limelight.streams.assembly import (
-    MAX_COMMENTS_A_MESSAGE,
     Emission,
     PartitionAssembly,
-    SourceMessage,
 )
 from limelight.streams.records import header_map
 from limelight.streams.settings import AssemblerSettings
+from limelight.streams.source_messages import MAX_COMMENTS_A_MESSAGE, SourceMessage
 from limelight.streams.watermark import no_ack
 
 BASE_MS = 1_700_000_000_000

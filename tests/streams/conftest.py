@@ -7,8 +7,8 @@ import orjson
 import pytest
 
 from limelight.engine.score import Reasons, Score
-from limelight.streams.assembly import SourceMessage
 from limelight.streams.records import Watermark, header_map
+from limelight.streams.source_messages import SourceMessage
 from limelight.streams.watermark import no_ack
 from limelight.streams.window_records import encode_feature
 

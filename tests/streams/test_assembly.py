@@ -10,10 +10,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from limelight.streams.assembly import Emission, PartitionAssembly, SourceMessage
+from limelight.streams.assembly import Emission, PartitionAssembly
 from limelight.streams.offset_ledger import OffsetLedger
 from limelight.streams.records import RoomEnd, Watermark, header_map
 from limelight.streams.settings import AssemblerSettings
+from limelight.streams.source_messages import SourceMessage
 from limelight.streams.topics import MODALITY_TOPICS
 from limelight.streams.watermark import no_ack
 from limelight.streams.window_records import decode_window, encode_feature
