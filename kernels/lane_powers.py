@@ -52,15 +52,13 @@ def two_to_fraction(typing: Any, lanes: Any) -> Any:
 
 @intrinsic  # type: ignore[untyped-decorator]
 def two_to(typing: Any, lanes: Any) -> Any:
-    """2**n for whole n of any size: 0 where it is too small, the largest power where too large."""
+    """2**n for whole n up to 127 (float64: 1023); 0 where it would be below the normal numbers."""
 
     def build(context: Any, builder: Any, signature: Any, args: Any) -> Any:
         dtype = signature.args[0].dtype
         largest, kind = _LARGEST_EXPONENT[dtype], args[0].type
         lowest = constant(kind, float(-largest))
-        highest = constant(kind, float(largest))
         exponent = builder.select(builder.fcmp_ordered("<", args[0], lowest), lowest, args[0])
-        exponent = builder.select(builder.fcmp_ordered("<", highest, exponent), highest, exponent)
         # Added to 2**mantissa_bits, a whole number stands in the lowest bits; -largest becomes 0
         # there, which is the exponent of the number 0. Conversions of 64 bits would be slow.
         shift = _MANTISSA_BITS[dtype]

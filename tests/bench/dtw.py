@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import torch
-from numba import njit
+from numba import njit, set_num_threads
 from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
@@ -43,6 +43,8 @@ class Peer(NamedTuple):
 
 def run() -> Result:
     torch.set_num_threads(1)
+    # Some of the others share their work out to Numba's threads.
+    set_num_threads(1)
     costs = torch.rand(
         (BATCH, LENGTH, LENGTH), generator=torch.Generator().manual_seed(0)
     ).requires_grad_()
@@ -58,7 +60,7 @@ def run() -> Result:
     missing = [name for name in PEERS if not find_spec(name)]
     installed = ", ".join(f"{name} {version(name)}" for name in PEERS if find_spec(name))
     note = (
-        "One process, taking turns, ratios by minimum, torch on one thread; a target of at most "
+        "One process, taking turns, ratios by minimum, torch and the others on one thread; a target of at most "
         "1.4x says how much longer the step may take with DTW than without. "
         f"Beyond the matrix of 10,000 x 10,000 the path took {beyond_mb:.0f} MB. "
         f"torch {torch.__version__}, numba {version('numba')}, numpy {np.__version__}, {installed}."
