@@ -60,8 +60,8 @@ def run() -> Result:
     missing = [name for name in PEERS if not find_spec(name)]
     installed = ", ".join(f"{name} {version(name)}" for name in PEERS if find_spec(name))
     note = (
-        "One process, taking turns, ratios by minimum, torch and the others on one thread; a target of at most "
-        "1.4x says how much longer the step may take with DTW than without. "
+        "One process, taking turns, ratios by minimum, torch and the others on one thread; a "
+        "target of at most 1.4x says how much longer the step may take with DTW than without. "
         f"Beyond the matrix of 10,000 x 10,000 the path took {beyond_mb:.0f} MB. "
         f"torch {torch.__version__}, numba {version('numba')}, numpy {np.__version__}, {installed}."
     )
