@@ -58,10 +58,10 @@ def dtw_distance(
         ValueError: something is empty, not finite, of another shape or dtype; no path in the band;
             a distance too large for the dtype.
     """
-    batch = _Batch(cost, lengths, band_radius)
+    batch = _Batch(cost, lengths, band_radius, threads)
     if checked_gamma(gamma):
-        return _soft(batch, gamma, threads, with_alignment=False)[0]
-    return _hard(batch, threads, with_path=False)[0]
+        return _soft(batch, gamma, with_alignment=False)[0]
+    return _hard(batch, with_path=False)[0]
 
 
 def dtw_path(
@@ -77,7 +77,7 @@ def dtw_path(
 
     Args and errors as in `dtw_distance`.
     """
-    return _hard(_Batch(cost, lengths, band_radius), threads, with_path=True)
+    return _hard(_Batch(cost, lengths, band_radius, threads), with_path=True)
 
 
 def soft_dtw_alignment(
@@ -97,7 +97,7 @@ def soft_dtw_alignment(
     """
     if not checked_gamma(gamma):
         raise ValueError("gamma: found 0, expected more; a hard alignment is dtw_path's")
-    return _soft(_Batch(cost, lengths, band_radius), gamma, threads, with_alignment=True)
+    return _soft(_Batch(cost, lengths, band_radius, threads), gamma, with_alignment=True)
 
 
 def dtw_series_distance(x: Floats, y: Floats, *, band_radius: int | None = None) -> float:
@@ -148,12 +148,21 @@ def dtw_long_path(
 class _Batch:
     """Checked arguments, as the compiled functions want them."""
 
-    def __init__(self, cost: Floats, lengths: ArrayLike | None, band_radius: int | None) -> None:
+    def __init__(
+        self,
+        cost: Floats,
+        lengths: ArrayLike | None,
+        band_radius: int | None,
+        threads: int = 1,
+    ) -> None:
         check_floats("cost", cost, dimensions=3)
         self.cost = np.ascontiguousarray(cost)
         self.shape = self.cost.shape
         self.flat = self.cost.reshape(-1)
         self.lengths = checked_lengths(lengths, self.shape)
+        if threads < 1:
+            raise ValueError(f"threads: found {threads}, expected at least 1")
+        self.threads = threads
         self.band = self.shape[1] + self.shape[2]
         if band_radius is not None:
             ends = self.lengths if len(self.lengths) else np.array([self.shape[1:]])
@@ -168,20 +177,20 @@ class _Batch:
         rows, columns = self.lengths[pair] if len(self.lengths) else self.shape[1:]
         return self.cost[pair, :rows, :columns]
 
-    def check(self, sums_are_finite: bool, distances: Floats) -> None:
-        """Finds what is wrong when a kernel met a sum that is not finite.
+    def check(self, sums_are_finite: bool, distances: Floats, first: int = 0) -> None:
+        """Finds what is wrong when a kernel met a sum that is not finite; from matrix `first` on.
 
         Raises:
             ValueError: a cost is not finite, or a distance does not fit the dtype.
         """
         if sums_are_finite:
             return
-        for pair in range(self.shape[0]):
+        for pair in range(first, first + len(distances)):
             check_costs(pair, self.matrix(pair), self.band)
-        check_distances(distances, self.cost.dtype)
+        check_distances(distances, self.cost.dtype, first)
 
 
-def _hard(batch: _Batch, threads: int, *, with_path: bool) -> tuple[Floats, NDArray[np.bool_]]:
+def _hard(batch: _Batch, *, with_path: bool) -> tuple[Floats, NDArray[np.bool_]]:
     distances = np.empty(batch.shape[0], batch.cost.dtype)
     mask = np.zeros(batch.shape if with_path else 0, np.bool_)
     if batch.is_few_and_large:
@@ -198,16 +207,14 @@ def _hard(batch: _Batch, threads: int, *, with_path: bool) -> tuple[Floats, NDAr
             (batch.flat, *batch.shape, batch.lengths, batch.band),
             batch.blocks,
             (distances, mask.reshape(-1)),
-            threads,
+            batch.threads,
         ),
         distances,
     )
     return distances, mask
 
 
-def _soft(
-    batch: _Batch, gamma: float, threads: int, *, with_alignment: bool
-) -> tuple[Floats, Floats]:
+def _soft(batch: _Batch, gamma: float, *, with_alignment: bool) -> tuple[Floats, Floats]:
     distances = np.empty(batch.shape[0], batch.cost.dtype)
     alignment = np.empty(batch.shape if with_alignment else 0, batch.cost.dtype)
     if batch.is_few_and_large:
@@ -216,7 +223,9 @@ def _soft(
             matrix = batch.matrix(pair)
             rows, columns = matrix.shape
             target = alignment[pair, :rows, :columns] if with_alignment else np.empty((0, 0))
-            distances[pair] = dtw_single.soft_distance(matrix, gamma, batch.band, target)
+            distance = dtw_single.soft_distance(matrix, float(gamma), batch.band, target)
+            with np.errstate(over="ignore"):
+                distances[pair] = distance
         batch.check(False, distances)
         return distances, alignment
     batch.check(
@@ -225,7 +234,7 @@ def _soft(
             (batch.flat, *batch.shape, batch.lengths, batch.band, float(gamma)),
             batch.blocks,
             (distances, alignment.reshape(-1)),
-            threads,
+            batch.threads,
         ),
         distances,
     )
@@ -240,7 +249,7 @@ def _long_path(batch: _Batch, pair: int) -> tuple[float, NDArray[np.intp]]:
     distance = _long_distance(batch, pair, directions)
     path = np.empty((rows + columns - 1, 2), np.intp)
     count = dtw_long.walk_back(directions, rows, columns, batch.width, path)
-    return distance, path[:count][::-1]
+    return distance, path[:count][::-1].copy()
 
 
 def _long_distance(batch: _Batch, pair: int, directions: NDArray[Any]) -> float:
@@ -248,5 +257,5 @@ def _long_distance(batch: _Batch, pair: int, directions: NDArray[Any]) -> float:
     distance, is_finite = dtw_long.matrix_distance(
         matrix.reshape(-1), *matrix.shape, batch.band, directions
     )
-    batch.check(is_finite, np.array([distance]))
+    batch.check(is_finite, np.array([distance]), pair)
     return float(distance)

@@ -9,6 +9,8 @@ Floats = NDArray[np.floating[Any]]
 
 
 def check_floats(name: str, values: object, *, dimensions: int) -> None:
+    if isinstance(values, np.ma.MaskedArray):
+        raise ValueError(f"{name}: found a masked array, expected a plain one")
     if not isinstance(values, np.ndarray) or values.dtype not in (np.float32, np.float64):
         found = getattr(values, "dtype", type(values).__name__)
         raise ValueError(f"{name}: found {found}, expected an array of float32 or float64")
@@ -56,7 +58,8 @@ def checked_lengths(lengths: ArrayLike | None, shape: tuple[int, ...]) -> NDArra
         raise ValueError(
             f"lengths[{pair}, {side}]: found {found[pair, side]}, expected 1 to {shape[1 + side]}"
         )
-    return np.ascontiguousarray(found, np.intp)
+    # A copy: the caller may change its own while the kernels run.
+    return np.array(found, np.intp, order="C")
 
 
 def checked_band(band_radius: int, ends: NDArray[np.intp]) -> int:
@@ -65,7 +68,8 @@ def checked_band(band_radius: int, ends: NDArray[np.intp]) -> int:
     Raises:
         ValueError: no whole number of 0 or more, or no path of a matrix fits.
     """
-    if not isinstance(band_radius, (int, np.integer)) or band_radius < 0:
+    is_whole = isinstance(band_radius, (int, np.integer)) and not isinstance(band_radius, bool)
+    if not is_whole or band_radius < 0:
         raise ValueError(f"band_radius: found {band_radius!r}, expected a whole number, 0 or more")
     apart = np.abs(ends[:, 0] - ends[:, 1])
     if apart.max() > band_radius:
@@ -78,12 +82,13 @@ def checked_band(band_radius: int, ends: NDArray[np.intp]) -> int:
     return int(min(band_radius, ends.max(axis=0).sum()))
 
 
-def check_distances(distances: Floats, dtype: Any) -> None:
+def check_distances(distances: Floats, dtype: Any, first: int = 0) -> None:
     usable = np.isfinite(distances)
     if not usable.all():
         pair = int(np.argmin(usable))
         raise ValueError(
-            f"cost[{pair}]: found costs whose sum is beyond {dtype}, expected smaller ones"
+            f"cost[{first + pair}]: found costs whose sum is beyond {dtype} (or is so after the "
+            "division by gamma), expected smaller ones"
         )
 
 

@@ -59,7 +59,7 @@ def hard_blocks(
 ) -> bool:
     """Hard distances of blocks of lanes, and their paths where `mask` is not empty.
 
-    Returns whether all sums were finite; if not, a cost may be infinite or NaN.
+    Returns whether all costs that were looked at and all distances are finite.
 
     Args:
         cost: (B * N * M,), flat.
@@ -91,7 +91,7 @@ def hard_blocks(
                 to_lanes(cost, starts, row * columns, taken * columns, lanes)
                 if len(lengths):
                     _clear_padding(lanes, row, taken, columns, lengths, base, width)
-            first, last = max(0, row - band), min(columns, row + band + 1)
+            first, last = min(columns, max(0, row - band)), min(columns, row + band + 1)
             left = infinite
             diagonal = infinite if row else zero
             if first:
@@ -106,7 +106,7 @@ def hard_blocks(
                     steps[np.uint64(row * columns + column)] = (
                         across | upward | (across | ~upward) << np.uint32(16)
                     )
-                total = total + own
+                total = total + own * zero
                 left = own + minimum(diagonal, straight)
                 store(above, column * width, left)
                 diagonal = up
@@ -203,8 +203,9 @@ def soft_blocks(
     starts = np.empty(width, np.intp)
     in_bits = splat(dtype(-_LOG2_E / gamma))
     half, one, zero = splat(dtype(0.5)), splat(dtype(1)), splat(dtype(0))
-    # The exponent of nothing: far below what any path has, far from the end of the range.
-    lowest = splat(dtype(-1e30))
+    # The exponent of nothing. Where nothing comes from anywhere, all chances are 0.
+    lowest = splat(dtype(-np.inf))
+    tiny = splat(np.finfo(cost.dtype).tiny)
     is_finite = True
     for block in range(first_block, last_block):
         base = block * width
@@ -223,7 +224,7 @@ def soft_blocks(
                 to_lanes(cost, starts, row * columns, taken * columns, lanes)
                 if len(lengths):
                     _clear_padding(lanes, row, taken, columns, lengths, base, width)
-            first, last = max(0, row - band), min(columns, row + band + 1)
+            first, last = min(columns, max(0, row - band)), min(columns, row + band + 1)
             left, left_exponent = zero, lowest
             diagonal, diagonal_exponent = zero, lowest
             if row == 0:
@@ -234,7 +235,7 @@ def soft_blocks(
             place = (row % group) * columns
             for column in range(first, last):
                 own = load(lanes, (place + column) * width)
-                total = total + own
+                total = total + own * zero
                 own = own * in_bits
                 own_exponent = floor(own + half)
                 own = two_to_fraction(own - own_exponent)
@@ -246,7 +247,7 @@ def soft_blocks(
                 from_left = left * two_to(left_exponent - common)
                 gathered = from_diagonal + (from_up + from_left)
                 if len(chances):
-                    share = one / gathered
+                    share = one / maximum(gathered, tiny)
                     cell = 3 * (row * columns + column) * width
                     store(chances, cell, from_diagonal * share)
                     store(chances, cell + width, from_up * share)
@@ -286,7 +287,7 @@ def _expect_alignment(
     for column in range(columns):
         store(arriving, column * width, zero)
     for row in range(rows - 1, -1, -1):
-        first, last = max(0, row - band), min(columns, row + band + 1)
+        first, last = min(columns, max(0, row - band)), min(columns, row + band + 1)
         for lane in range(width):
             if ends[lane, 0] == row:
                 arriving[ends[lane, 1] * width + lane] += 1

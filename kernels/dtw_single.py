@@ -41,10 +41,12 @@ def soft_distance(cost: Any, gamma: float, band: int, alignment: Any) -> float:
         for column in range(last - 1, first - 1, -1):
             expected = arriving[column] + from_right
             alignment[row, column] = expected
-            below = sums[row + 1, column + 1] - cost[row, column]
-            arriving[column] = from_corner + expected * _chance(below, sums[row, column + 1], gamma)
-            from_corner = expected * _chance(below, sums[row, column], gamma)
-            from_right = expected * _chance(below, sums[row + 1, column], gamma)
+            across, up, left = _chances(
+                sums[row, column], sums[row, column + 1], sums[row + 1, column], gamma
+            )
+            arriving[column] = from_corner + expected * up
+            from_corner = expected * across
+            from_right = expected * left
         if first:
             arriving[first - 1] = from_corner
     return float(distance)
@@ -62,6 +64,13 @@ def _soft_minimum(across: float, up: float, left: float, gamma: float) -> float:
 
 
 @njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
-def _chance(gathered: float, part: float, gamma: float) -> float:
-    """exp(-part / gamma) over exp(-gathered / gamma)."""
-    return math.exp((gathered - part) / gamma) if np.isfinite(part) else 0.0
+def _chances(across: float, up: float, left: float, gamma: float) -> tuple[float, float, float]:
+    """What each predecessor has of the sum; 0 for all where none can be reached."""
+    lowest = min(across, up, left)
+    if not np.isfinite(lowest):
+        return 0.0, 0.0, 0.0
+    from_across = math.exp((lowest - across) / gamma)
+    from_up = math.exp((lowest - up) / gamma)
+    from_left = math.exp((lowest - left) / gamma)
+    total = from_across + from_up + from_left
+    return from_across / total, from_up / total, from_left / total

@@ -57,7 +57,7 @@ def comment_energy(
     """
     times = _ascending_times("times_ms", times_ms)
     at = _ascending_times("at_ms", at_ms)
-    _check_spans(short_ms, long_ms, prior)
+    _check_spans(short_ms, long_ms, first_ms, prior)
     cumulative = np.arange(len(times) + 1, dtype=np.float64)
     if weights is not None:
         np.cumsum(_checked_weights(weights, len(times)), out=cumulative[1:])
@@ -100,7 +100,7 @@ class IncrementalEnergy:
 
         Args and errors as in `comment_energy`.
         """
-        _check_spans(short_ms, long_ms, prior)
+        _check_spans(short_ms, long_ms, first_ms, prior)
         self._short_ms, self._long_ms, self._prior = int(short_ms), int(long_ms), float(prior)
         self._given_first_ms = first_ms
         self._first_ms: int | None = None
@@ -129,7 +129,7 @@ class IncrementalEnergy:
             raise ValueError(f"time_ms: found {time_ms}, expected at least first_ms, {first_ms}")
         time_ms = self._advance("time_ms", time_ms)
         if self._first_ms is None:
-            self._first_ms = first_ms
+            self._first_ms = int(first_ms)
         self._new += float(weight)
         self._current.append((time_ms, self._new))
 
@@ -187,10 +187,12 @@ def user_weights(times_ms: ArrayLike, user_ids: Sequence[str | None]) -> NDArray
     return weights
 
 
-def _check_spans(short_ms: int, long_ms: int, prior: float) -> None:
+def _check_spans(short_ms: int, long_ms: int, first_ms: int | None, prior: float) -> None:
     for name, span in (("short_ms", short_ms), ("long_ms", long_ms)):
-        if span <= 0:
-            raise ValueError(f"{name}: found {span}, expected more than 0")
+        if not isinstance(span, (int, np.integer)) or span <= 0:
+            raise ValueError(f"{name}: found {span!r}, expected whole ms, more than 0")
+    if first_ms is not None and not isinstance(first_ms, (int, np.integer)):
+        raise ValueError(f"first_ms: found {first_ms!r}, expected whole ms")
     if not (np.isfinite(prior) and prior > 0):
         raise ValueError(f"prior: found {prior}, expected a finite number above 0")
 

@@ -58,7 +58,8 @@ def two_to(typing: Any, lanes: Any) -> Any:
         dtype = signature.args[0].dtype
         largest, kind = _LARGEST_EXPONENT[dtype], args[0].type
         lowest = constant(kind, float(-largest))
-        exponent = builder.select(builder.fcmp_ordered("<", args[0], lowest), lowest, args[0])
+        # This way round NaN, the difference of two infinities, becomes the lowest too.
+        exponent = builder.select(builder.fcmp_ordered("<", lowest, args[0]), args[0], lowest)
         # Added to 2**mantissa_bits, a whole number stands in the lowest bits; -largest becomes 0
         # there, which is the exponent of the number 0. Conversions of 64 bits would be slow.
         shift = _MANTISSA_BITS[dtype]

@@ -22,8 +22,9 @@ Numbers = NDArray[np.floating[Any]] | NDArray[np.integer[Any]]
 Relevance = NDArray[np.bool_] | NDArray[np.integer[Any]]
 Floats = NDArray[np.float64]
 
-# Above so many items the pairs of a window no longer fit the 32-bit counts of float32 lanes.
-_MOST_IN_FLOAT32 = 65_536
+# Above so many items the pairs of a window, the opposite ones counted twice, no longer fit the
+# 32-bit counts of float32 lanes.
+_MOST_IN_FLOAT32 = 46_341
 _MOST_EXACT = 2**53
 # "Very Good" on the scale 0 (Very Bad) to 4.
 _VERY_GOOD = 4
@@ -132,7 +133,7 @@ def trapezoid_average_precision(
         (Liu et al. 2022), which later papers follow.
     """
     found, wanted = _checked_precision(scores, relevant)
-    k = found.shape[1] if k is None else _checked_k(k)
+    k = found.shape[1] if k is None else min(_checked_k(k), found.shape[1])
     return _of_rows(ranking_batch.trapezoid_rows, found, wanted, (k,), threads)
 
 
@@ -221,7 +222,8 @@ def ndcg_at_k(scores: Numbers, gains: Numbers, k: int, *, threads: int = 1) -> F
         row, item = np.argwhere(wanted < 0)[0]
         raise ValueError(f"gains[{row}, {item}]: found {wanted[row, item]}, expected 0 or more")
     wanted = wanted.astype(np.float64)
-    return _of_rows(ranking_batch.ndcg_rows, found, wanted, (_checked_k(k),), threads)
+    k = min(_checked_k(k), found.shape[1])
+    return _of_rows(ranking_batch.ndcg_rows, found, wanted, (k,), threads)
 
 
 def _of_windows(

@@ -261,5 +261,6 @@ def ndcg_rows(
             first = last
         for place in range(min(k, length)):
             possible += ideal[place] * (discounts[place + 1] - discounts[place])
-        ndcg[row] = reached / possible if possible else np.nan
+        # Sums of ties may round to a little more than 1.
+        ndcg[row] = min(1.0, reached / possible) if possible else np.nan
     return finite

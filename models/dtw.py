@@ -23,7 +23,8 @@ def dtw(
 
     The gradient of the hard distance (gamma 0) is the mask of its path, that of the soft one the
     expected alignment (Cuturi and Blondel 2017). On a CPU the compiled kernels of
-    `limelight.kernels.dtw` compute both, on a CUDA device Triton's.
+    `limelight.kernels.dtw` compute both, on a CUDA device Triton's. The gradient is a constant to
+    autograd: there are no second derivatives, so no penalty on it can be learned from.
 
     Args:
         cost: (B, N, M), float32 or float64.

@@ -55,9 +55,11 @@ def solve(
     grid = (triton.cdiv(batch, _BLOCK),)
     sizes = (batch, rows, columns, band)
     if gamma:
+        # As a number Triton would take it in single precision, whatever the costs have.
+        softness = costs.new_tensor([gamma])
         chances = costs.new_zeros((3, *costs.shape) if with_gradient else (0,))
         _soft_distances[grid](
-            costs, ends, above, chances, distances, gamma, *sizes, with_gradient, _BLOCK
+            costs, ends, above, chances, distances, softness, *sizes, with_gradient, _BLOCK
         )
         gradient = torch.zeros_like(costs) if with_gradient else None
         if gradient is not None:
@@ -99,7 +101,7 @@ def _hard_distances(
     infinite = nothing + float("inf")
     found = nothing
     for row in range(rows):
-        first = tl.maximum(0, row - band)
+        first = tl.minimum(columns, tl.maximum(0, row - band))
         left = infinite
         diagonal = infinite
         if row == 0:
@@ -135,7 +137,7 @@ def _paths(
         tl.store(mask + place * batch + pair, 1, inside)
         step = tl.load(steps + place * batch + pair, inside, 0).to(tl.int32)
         back = (step & 1) * columns + (step >> 1)
-        place = tl.where(place > 0, place - back, 0)
+        place = tl.where(place > back, place - back, 0)
 
 
 @triton.jit  # type: ignore[untyped-decorator]
@@ -145,7 +147,7 @@ def _soft_distances(
     above: Any,
     chances: Any,
     distances: Any,
-    gamma: Any,
+    softness: Any,
     batch: Any,
     rows: Any,
     columns: Any,
@@ -154,6 +156,7 @@ def _soft_distances(
     block: tl.constexpr,
 ) -> None:
     """`chances` is (3, N, M, B): of the steps from across, from above, from the left."""
+    gamma = tl.load(softness)
     pair = tl.program_id(0) * block + tl.arange(0, block)
     inside = pair < batch
     last_row = tl.load(ends + 2 * pair, inside, 1) - 1
@@ -163,7 +166,7 @@ def _soft_distances(
     found = nothing
     size = rows * columns * batch
     for row in range(rows):
-        first = tl.maximum(0, row - band)
+        first = tl.minimum(columns, tl.maximum(0, row - band))
         left = infinite
         diagonal = infinite
         if row == 0:
@@ -211,7 +214,7 @@ def _expected_alignments(
     nothing = tl.zeros([block], arriving.dtype.element_ty)
     for row_after in range(rows):
         row = rows - 1 - row_after
-        first = tl.maximum(0, row - band)
+        first = tl.minimum(columns, tl.maximum(0, row - band))
         end = tl.minimum(columns, row + band + 1)
         from_right = nothing
         from_corner = nothing

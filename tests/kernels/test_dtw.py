@@ -246,6 +246,51 @@ def test_extreme_costs_neither_under_nor_overflow() -> None:
     assert np.allclose(dtw_distance(tiny, gamma=1.0), -math.log(321))
 
 
+@pytest.mark.parametrize("gamma", [0.0, 1.0])
+@pytest.mark.parametrize("shape", [(16, 40, 2), (3, 200, 30), (20, 3, 60)])
+def test_a_band_may_end_before_the_padding_does(shape: tuple[int, int, int], gamma: float) -> None:
+    cost = random_costs(11, *shape)
+    lengths = np.full((shape[0], 2), 2)
+    alone = np.ascontiguousarray(cost[:, :2, :2])
+    for band in (0, 1, 10**6):
+        expected = dtw_distance(alone, gamma=gamma, band_radius=band)
+        options = {"lengths": lengths, "band_radius": band}
+        assert np.allclose(dtw_distance(cost, gamma=gamma, **options), expected, rtol=1e-12)
+        if gamma:
+            _, alignment = soft_dtw_alignment(cost, gamma=gamma, **options)
+            assert alignment[:, 2:].sum() == alignment[:, :, 2:].sum() == 0
+            assert np.allclose(alignment[:, 1, 1], 1)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_a_wall_of_huge_costs_is_gone_round(dtype) -> None:
+    """A row of 1e30 but for its first cell: the only path of finite weight keeps to the border."""
+    cost = random_costs(12, 4, 5, 5, dtype=dtype)
+    cost[:, 0, 1:] = 1e30
+    free = cost.copy()
+    free[:, 0, 1:] = 100
+    distances, alignment = soft_dtw_alignment(cost, gamma=0.1)
+    expected, expected_alignment = soft_dtw_alignment(free, gamma=0.1)
+    assert np.allclose(distances, expected, rtol=1e-5)
+    assert np.allclose(alignment, expected_alignment, atol=1e-5)
+    corridor = np.full((4, 1, 5), 1e30, dtype)
+    assert np.allclose(dtw_distance(corridor, gamma=0.1), 5e30, rtol=1e-5)
+
+
+def test_only_the_distance_must_fit_the_dtype_not_the_sum_of_all_costs() -> None:
+    cost = np.full((4, 20, 20), 1e37, np.float32)
+    assert np.allclose(dtw_distance(cost), 2e38, rtol=1e-5)
+    cost = np.zeros((4, 3, 3), np.float32)
+    cost[:, 0, 2] = cost[:, 2, 0] = np.finfo(np.float32).max
+    assert (dtw_path(cost)[0] == 0).all()
+
+
+@pytest.mark.parametrize("gamma", [1e-6, 1e-12])
+def test_a_large_soft_alignment_stays_one_however_small_gamma_is(gamma: float) -> None:
+    _, alignment = soft_dtw_alignment(random_costs(13, 1, 64, 64) * 1_000, gamma=gamma)
+    assert alignment[0, 0, 0] == pytest.approx(1, abs=1e-9)
+
+
 def test_a_batch_of_another_memory_order_gives_the_same() -> None:
     cost = random_costs(6, 9, 8, 7)
     assert (dtw_distance(np.asfortranarray(cost)) == dtw_distance(cost)).all()
@@ -315,6 +360,9 @@ def test_a_cost_that_is_not_finite_is_named(place, shape, gamma, value) -> None:
             r"band_radius: found 1, expected at least 2, .* 3 x 1 cells \(matrix 1\)",
         ),
         ({"threads": 0}, "threads: found 0, expected at least 1"),
+        ({"threads": 0, "cost": np.ones((1, 70, 70))}, "threads: found 0, expected at least 1"),
+        ({"cost": np.ma.ones((2, 3, 4))}, "cost: found a masked array"),
+        ({"band_radius": True}, "band_radius: found True, expected a whole number"),
         ({"cost": np.full((2, 3, 4), 3e38, np.float32)}, r"cost\[0\]: .* sum is beyond float32"),
     ],
 )

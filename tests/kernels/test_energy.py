@@ -1,5 +1,6 @@
 """Comment energy agrees with counting by hand and by brute force."""
 
+import math
 from collections.abc import Callable
 
 import numpy as np
@@ -181,7 +182,10 @@ def test_incremental_energy_of_an_empty_room_is_neutral() -> None:
         (lambda room: room.add(21, -1.0), "weight: found -1.0, expected finite, >= 0"),
         (lambda room: room.add(21, float("nan")), "weight: found nan"),
         (lambda room: room.add(21, float("inf")), "weight: found inf"),
-        (lambda _: IncrementalEnergy(short_ms=0), "short_ms: found 0, expected more than 0"),
+        (
+            lambda _: IncrementalEnergy(short_ms=0),
+            "short_ms: found 0, expected whole ms, more than 0",
+        ),
         (lambda _: IncrementalEnergy(prior=float("inf")), "prior: found inf"),
     ],
 )
@@ -218,8 +222,10 @@ def test_no_comments_have_no_weights() -> None:
         ({"weights": [1.0]}, r"weights: found shape \(1,\), expected \(2,\)"),
         ({"weights": [1.0, -1.0]}, r"weights\[1\]: found -1.0, expected finite, >= 0"),
         ({"weights": [float("inf"), 1.0]}, r"weights\[0\]: found inf"),
-        ({"short_ms": 0}, "short_ms: found 0, expected more than 0"),
-        ({"long_ms": -1}, "long_ms: found -1, expected more than 0"),
+        ({"short_ms": 0}, "short_ms: found 0, expected whole ms, more than 0"),
+        ({"short_ms": 0.5}, "short_ms: found 0.5, expected whole ms"),
+        ({"first_ms": math.nan}, "first_ms: found nan, expected whole ms"),
+        ({"long_ms": -1}, "long_ms: found -1, expected whole ms, more than 0"),
         ({"first_ms": 2}, "first_ms: found 2, expected at most the first time 1"),
         ({"prior": 0.0}, "prior: found 0.0, expected a finite number above 0"),
         ({"prior": float("nan")}, "prior: found nan"),

@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
+from limelight.kernels import ranking
 from limelight.kernels.ranking import (
     average_precision,
     hit_at_1,
@@ -406,3 +407,9 @@ def test_wrong_relevance_is_named(
 def test_other_wrong_arguments_are_named(call: Callable[[], object], text: str) -> None:
     with pytest.raises(ValueError, match=text):
         call()
+
+
+def test_no_count_of_pairs_leaves_32_bits() -> None:
+    """Opposite pairs are counted twice: N (N - 1) of them in a window that is turned round."""
+    most = ranking._MOST_IN_FLOAT32
+    assert most * (most - 1) < 2**31

@@ -95,6 +95,16 @@ for dtype, gamma, options in itertools.product(
     tolerance = 1e-5 if dtype == np.float32 else 1e-12
     assert np.allclose(found.cpu().numpy(), expected[0], atol=tolerance), (dtype, gamma, options)
     assert np.allclose(gradient.cpu().numpy(), expected[1], atol=tolerance), (dtype, gamma, options)
+for gamma in (0.0, 0.1):
+    try:
+        solve(torch.full((1, 1, 4), 3e38, device=device), gamma, None, None, with_gradient=True)
+    except ValueError as error:
+        assert "sum is beyond" in str(error), error
+    else:
+        raise AssertionError("a sum beyond float32 was accepted")
+lengths = torch.full((16, 2), 2)
+ones = torch.ones(16, 40, 2, device=device)
+assert torch.allclose(solve(ones, 0.0, lengths, 0, with_gradient=True)[0].cpu(), torch.tensor(2.0))
 try:
     solve(torch.full((2, 2, 2), torch.inf, device=device), 0.0, None, None, with_gradient=False)
 except ValueError as error:
