@@ -13,6 +13,7 @@ import heapq
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
+from weakref import WeakValueDictionary
 
 import orjson
 
@@ -36,7 +37,7 @@ from limelight.streams.topics import MODALITY_TOPICS
 from limelight.streams.watermark import Hold, SourceWatermark
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, weakref_slot=True)
 class Emission:
     """A message to send; once delivered, `table` is written and then `holds` are released.
 
@@ -49,8 +50,10 @@ class Emission:
     headers: list[tuple[str, bytes]] = field(default_factory=list)
     table: dict[bytes, bytes | None] = field(default_factory=dict)
     holds: list[Hold] = field(default_factory=list)
+    settled: bool = False
 
     def settle(self) -> None:
+        self.settled = True
         for hold in self.holds:
             hold.release()
         self.holds = []
@@ -89,6 +92,8 @@ class PartitionAssembly:
         self._wall_ms = wall_ms
         self._due: list[_Due] = []
         self._scheduled: dict[RoomKey, int] = {}
+        # Weak: a window lives until it is delivered, and a room far longer.
+        self._newest_window: WeakValueDictionary[RoomKey, Emission] = WeakValueDictionary()
 
     @property
     def watermark_ms(self) -> int | None:
@@ -182,8 +187,8 @@ class PartitionAssembly:
             fields = record.model_dump()
             return self._late(record.room_id, index, record.event_time_ms, origin, fields, hold)
         if room.last_closed_index is not None and index <= room.last_closed_index:
-            # On time by its own watermark and yet closed: it was in, before a restart.
-            metrics.repeated_total.labels("assembler").inc()
+            # On time by its own watermark and yet closed: it was in, at an earlier reading.
+            self._repeated(key, hold)
             return None
         segment = room.open.get(index) or OpenSegment()
         if not segment.add(record, origin.offset, origin.element or 0):
@@ -212,12 +217,22 @@ class PartitionAssembly:
             fields = {"kind": "room-end", "event_time_ms": mark.event_time_ms}
             return [self._late(mark.room_id, last_index, mark.event_time_ms, origin, fields, hold)]
         if room.last_closed_index is not None and last_index <= room.last_closed_index:
-            metrics.repeated_total.labels("assembler").inc()
+            self._repeated(key, hold)
             return []
         self.rooms[key] = room
         room.ends.setdefault(last_index, []).append(hold.retain())
         self._schedule(room)
         return []
+
+    def _repeated(self, key: RoomKey, hold: Hold) -> None:
+        """Count what a closed segment holds already; it is done when the room's windows are out.
+
+        Without waiting for them, a crash right now would lose a window that is still on its way.
+        """
+        metrics.repeated_total.labels("assembler").inc()
+        newest = self._newest_window.get(key)
+        if newest is not None and not newest.settled:
+            newest.holds.append(hold.retain())
 
     def _late(
         self,
@@ -267,7 +282,7 @@ class PartitionAssembly:
         ):
             if not present:
                 metrics.missing_total.labels(modality).inc()
-        return Emission(
+        window = Emission(
             "windows",
             room.key.room_id.encode(),
             closed.window,
@@ -275,6 +290,9 @@ class PartitionAssembly:
             table={self._table_prefix + closed.slot_key: orjson.dumps(closed.table_slot)},
             holds=closed.holds,
         )
+        # Emissions settle in order: once this one has, so have the room's older ones.
+        self._newest_window[room.key] = window
+        return window
 
     def _forget(self, room: RoomAssembly) -> Emission:
         """Free a finished room; by now whatever could still arrive for it is late."""

@@ -274,6 +274,26 @@ def test_a_finished_room_is_forgotten_and_its_table_entries_deleted(make_message
     assert set(forgotten.table.values()) == {None}
 
 
+def test_what_is_read_again_while_its_window_is_on_its_way_waits_for_it(make_message, make_mark):
+    acked: list[str] = []
+    assembly = make_assembly()
+
+    def read(reading: str) -> None:
+        assembly.process(make_mark("comments", 0, 0))
+        ack = lambda: acked.append(reading)  # noqa: E731
+        assembly.process(make_message("comments", 1, 5_000, ack=ack))
+
+    read("first")
+    emissions = [e for mark in marks(make_mark, 9, 40_000) for e in assembly.process(mark)]
+    read("second")
+    assert acked == []
+    for window in emissions:
+        window.settle()
+    assert acked == ["first", "second"]
+    read("third")
+    assert acked == ["first", "second", "third"]
+
+
 class Platform:
     """Logs of the three topics, and a worker that can crash.
 
@@ -300,7 +320,7 @@ class Platform:
             if not ready:
                 break
             topic = rng.choice(ready)
-            if rng.random() < 0.05:
+            if rng.random() < 0.1:
                 # Faust seeks back to what is committed, without telling anybody.
                 position[topic] = self.committed[topic]
             offset = position[topic]

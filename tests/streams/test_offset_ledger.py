@@ -32,6 +32,17 @@ def test_a_second_reading_forgets_the_first() -> None:
     assert ledger.committable({6, 7}) == 8
 
 
+def test_late_acknowledgements_of_a_first_reading_commit_nothing_before_the_second_is_there() -> (
+    None
+):
+    # 0 is a mark, acknowledged when 5, the next mark, had been read: 1 would be no mark.
+    ledger, acknowledged = make_ledger(0, 1, 2, 3, 4, 5, 0), {0, 1, 2, 3, 4}
+    assert ledger.committable(acknowledged) is None
+    for offset in (1, 2, 3, 4):
+        ledger.read(offset)
+    assert ledger.committable(acknowledged) == 5
+
+
 @given(st.sets(st.integers(0, 50), min_size=1), st.data())
 def test_everything_before_a_commit_is_acknowledged(offsets: set[int], data) -> None:
     read = sorted(offsets)
