@@ -1,8 +1,20 @@
 """The sizes of a ContentCTR network, saved with its weights."""
 
+import math
+from collections.abc import Sequence
 from typing import Any
 
 from transformers import PretrainedConfig
+
+MODALITIES = ("picture", "text", "streamer")
+FUSIONS = (
+    "perceiver",
+    "self-attention-plain",
+    "self-attention-input",
+    "cross-attention-q",
+    "cross-attention-kv",
+    "cross-attention-qkv",
+)
 
 _POSITIVE_SIZES = (
     "frame_feature_size",
@@ -22,7 +34,10 @@ class ContentCTRConfig(PretrainedConfig):  # type: ignore[misc]
 
     `num_heads * head_dim` need not equal `hidden_size`: attention projects into the heads and
     back. `num_streamers` counts hash buckets; bucket 0 is the unknown streamer. Encoder ids left
-    empty accept any encoder of the right feature size. `trained` says that the weights were
+    empty accept any encoder of the right feature size. `fusion` is the paper's Perceiver or one of
+    its variants; `modalities` lists what the network may look at. The logits are multiplied by
+    `calibration_scale` and moved by `calibration_shift`, both fitted after training, so that what
+    it predicts is as frequent as it says. `trained` says that the weights were
     fitted to a platform's click-through rates, so that a network of random numbers is never
     mistaken for one that knows something.
 
@@ -51,6 +66,10 @@ class ContentCTRConfig(PretrainedConfig):  # type: ignore[misc]
         frame_encoder_revision: str = "",
         text_encoder_id: str = "",
         text_encoder_revision: str = "",
+        fusion: str = "perceiver",
+        modalities: Sequence[str] = MODALITIES,
+        calibration_scale: float = 1.0,
+        calibration_shift: float = 0.0,
         trained: bool = False,
         model_version: str = "",
         **kwargs: Any,
@@ -72,6 +91,10 @@ class ContentCTRConfig(PretrainedConfig):  # type: ignore[misc]
         self.frame_encoder_revision = frame_encoder_revision
         self.text_encoder_id = text_encoder_id
         self.text_encoder_revision = text_encoder_revision
+        self.fusion = fusion
+        self.modalities = list(modalities)
+        self.calibration_scale = calibration_scale
+        self.calibration_shift = calibration_shift
         self.trained = trained
         self.model_version = model_version
         self._check()
@@ -83,6 +106,16 @@ class ContentCTRConfig(PretrainedConfig):  # type: ignore[misc]
         _check_whole_number("num_streamers", self.num_streamers, at_least=2)
         if not 0 <= self.dropout < 1:
             raise ValueError(f"dropout: found {self.dropout}, expected 0 <= dropout < 1")
+        if self.fusion not in FUSIONS:
+            raise ValueError(f"fusion: found {self.fusion!r}, expected one of {FUSIONS}")
+        if not self.modalities or not set(self.modalities) <= set(MODALITIES):
+            raise ValueError(f"modalities: found {self.modalities}, expected some of {MODALITIES}")
+        if not (self.calibration_scale > 0 and math.isfinite(self.calibration_scale)):
+            found = self.calibration_scale
+            raise ValueError(f"calibration_scale: found {found}, expected a number above 0")
+        if not math.isfinite(self.calibration_shift):
+            found = self.calibration_shift
+            raise ValueError(f"calibration_shift: found {found}, expected a finite number")
         if not self.layer_norm_eps > 0:
             raise ValueError(f"layer_norm_eps: found {self.layer_norm_eps}, expected more than 0")
 

@@ -20,11 +20,12 @@ from hashlib import blake2b
 from typing import cast
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
+from limelight.models.contentctr.attention import DecoderLayer
 from limelight.models.contentctr.config import ContentCTRConfig
+from limelight.models.contentctr.fusion import make_fusion
 
 NUM_TOKENS = 2
 PICTURE_TOKEN = 0
@@ -58,100 +59,6 @@ def banded_causal_mask(length: int, window_length: int, device: torch.device) ->
     return (distance >= 0) & (distance < window_length)
 
 
-class Attention(nn.Module):
-    """Multi-head attention (eq. 3-4), in steps, so that a caller may keep keys and values."""
-
-    def __init__(self, config: ContentCTRConfig) -> None:
-        super().__init__()
-        self.heads = (config.num_heads, config.head_dim)
-        width = config.num_heads * config.head_dim
-        self.query = nn.Linear(config.hidden_size, width, bias=False)
-        self.key = nn.Linear(config.hidden_size, width, bias=False)
-        self.value = nn.Linear(config.hidden_size, width, bias=False)
-        self.output = nn.Linear(width, config.hidden_size, bias=False)
-        self.dropout = config.dropout
-
-    def queries(self, x: Tensor) -> Tensor:
-        """(B, H, S, D) from (B, S, C)."""
-        return self._split_heads(self.query(x))
-
-    def keys_values(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """Two (B, H, S, D) from (B, S, C)."""
-        return self._split_heads(self.key(x)), self._split_heads(self.value(x))
-
-    def attend(self, queries: Tensor, keys: Tensor, values: Tensor, visible: Tensor) -> Tensor:
-        """(B, S, C) for S queries over any number of keys; `visible` broadcasts to (B, H, S, keys).
-
-        Every query must see at least one key: a row of only False has no defined softmax.
-        """
-        dropout = self.dropout if self.training else 0.0
-        mixed = F.scaled_dot_product_attention(queries, keys, values, visible, dropout)
-        output: Tensor = self.output(mixed.transpose(1, 2).flatten(2))  # (B, S, H*D) -> (B, S, C)
-        return output
-
-    def _split_heads(self, x: Tensor) -> Tensor:
-        return x.view(*x.shape[:2], *self.heads).transpose(1, 2)  # (B, S, H*D) -> (B, H, S, D)
-
-
-class FeedForward(nn.Sequential):
-    def __init__(self, config: ContentCTRConfig) -> None:
-        super().__init__(
-            nn.Linear(config.hidden_size, config.ffn_size),
-            nn.GELU(),
-            nn.Linear(config.ffn_size, config.hidden_size),
-        )
-
-
-class PerceiverLayer(nn.Module):
-    """One turn of algorithm 1: the latent reads the segment's tokens and itself."""
-
-    def __init__(self, config: ContentCTRConfig) -> None:
-        super().__init__()
-        self.token_norm = nn.LayerNorm(config.hidden_size, config.layer_norm_eps)
-        self.latent_norm = nn.LayerNorm(config.hidden_size, config.layer_norm_eps)
-        self.attention = Attention(config)
-        self.ffn_norm = nn.LayerNorm(config.hidden_size, config.layer_norm_eps)
-        self.ffn = FeedForward(config)
-        self.dropout = nn.Dropout(config.dropout)
-
-    def forward(self, latent: Tensor, tokens: Tensor, visible: Tensor) -> Tensor:
-        """(B*S, 1, C) from latent (B*S, 1, C), tokens (B*S, K, C), visible (B*S, 1, 1, K+1)."""
-        query = self.latent_norm(latent)
-        keys, values = self.attention.keys_values(torch.cat([self.token_norm(tokens), query], 1))
-        attended = self.attention.attend(self.attention.queries(query), keys, values, visible)
-        latent = latent + self.dropout(attended)
-        fed: Tensor = self.dropout(self.ffn(self.ffn_norm(latent)))
-        return latent + fed
-
-
-class DecoderLayer(nn.Module):
-    """One turn of algorithm 2. `project` and `attend` are apart for the incremental decoder."""
-
-    def __init__(self, config: ContentCTRConfig) -> None:
-        super().__init__()
-        self.attention_norm = nn.LayerNorm(config.hidden_size, config.layer_norm_eps)
-        self.attention = Attention(config)
-        self.ffn_norm = nn.LayerNorm(config.hidden_size, config.layer_norm_eps)
-        self.ffn = FeedForward(config)
-        self.dropout = nn.Dropout(config.dropout)
-
-    def project(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Queries, keys and values, each (B, H, S, D), of x (B, S, C)."""
-        normed = self.attention_norm(x)
-        return self.attention.queries(normed), *self.attention.keys_values(normed)
-
-    def attend(
-        self, x: Tensor, queries: Tensor, keys: Tensor, values: Tensor, visible: Tensor
-    ) -> Tensor:
-        """(B, S, C): x with attention and feed-forward added, given what `project` returned."""
-        x = x + self.dropout(self.attention.attend(queries, keys, values, visible))
-        fed: Tensor = self.dropout(self.ffn(self.ffn_norm(x)))
-        return x + fed
-
-    def forward(self, x: Tensor, visible: Tensor) -> Tensor:
-        return self.attend(x, *self.project(x), visible)
-
-
 def _projection_head(feature_size: int, hidden_size: int) -> nn.Sequential:
     return nn.Sequential(
         nn.Linear(feature_size, hidden_size), nn.GELU(), nn.Linear(hidden_size, hidden_size)
@@ -175,9 +82,7 @@ class ContentCTR(PreTrainedModel):  # type: ignore[misc]
         self.proj_1 = _projection_head(config.frame_feature_size, config.hidden_size)
         self.proj_2 = _projection_head(config.text_feature_size, config.hidden_size)
         self.streamers = nn.Embedding(config.num_streamers, config.hidden_size)
-        self.perceiver = nn.ModuleList(
-            PerceiverLayer(config) for _ in range(config.num_perceiver_layers)
-        )
+        self.perceiver = make_fusion(config)
         self.decoder = nn.ModuleList(DecoderLayer(config) for _ in range(config.num_decoder_layers))
         self.final_norm = nn.LayerNorm(config.hidden_size, config.layer_norm_eps)
         self.head = nn.Linear(config.hidden_size, 1)
@@ -231,18 +136,26 @@ class ContentCTR(PreTrainedModel):  # type: ignore[misc]
         streamer_ids: Tensor,
         present: Tensor,
     ) -> Tensor:
-        """(B, S, C): algorithm 1, each segment by itself. Arguments as `forward`."""
+        """(B, S, C): the fusion, each segment by itself (algorithm 1). Arguments as `forward`."""
         self._check_shapes(frame_features, text_features, streamer_ids, present)
+        present = self.used(present)
+        tokens = self.tokens(frame_features, text_features, present)
+        return self.fuse(tokens, streamer_ids, present)
+
+    def used(self, present: Tensor) -> Tensor:
+        """`present` without the modalities that the config leaves out."""
+        used = [name in self.config.modalities for name in ("picture", "text")]
+        return present if all(used) else present & torch.tensor(used, device=present.device)
+
+    def fuse(self, tokens: Tensor, streamer_ids: Tensor, present: Tensor) -> Tensor:
+        """(B, S, C) of tokens (B, S, K, C): the fusion of each segment by itself."""
         rooms, segments = present.shape[:2]
-        tokens = self.tokens(frame_features, text_features, present).flatten(0, 1)
+        if "streamer" not in self.config.modalities:
+            streamer_ids = torch.full_like(streamer_ids, UNKNOWN_STREAMER)
         latent = self.streamers(streamer_ids)[:, None].expand(rooms, segments, -1)
         latent = latent.reshape(rooms * segments, 1, -1)  # (B, C) -> (B*S, 1, C)
-        # The latent is always a key, so a segment without picture and text still has one.
-        visible = F.pad(present, (0, 1), value=True).flatten(0, 1)[:, None, None]
-        for layer in self.perceiver:
-            latent = layer(latent, tokens, visible)
-        x: Tensor = latent.view(rooms, segments, -1)  # (B*S, 1, C) -> (B, S, C)
-        return x
+        fused: Tensor = self.perceiver(latent, tokens.flatten(0, 1), present.flatten(0, 1))
+        return fused.view(rooms, segments, -1)  # (B*S, 1, C) -> (B, S, C)
 
     def decode(self, x: Tensor) -> Tensor:
         """Logits (B, S) of x (B, S, C): algorithm 2 with the banded causal mask in every layer."""
@@ -256,9 +169,9 @@ class ContentCTR(PreTrainedModel):  # type: ignore[misc]
         return cast(list[DecoderLayer], list(self.decoder))
 
     def logits(self, x: Tensor) -> Tensor:
-        """(B, S) of the last decoder layer's output (B, S, C)."""
+        """(B, S) of the last decoder layer's output (B, S, C), calibrated as the config says."""
         output: Tensor = self.head(self.final_norm(x)).squeeze(-1)
-        return output
+        return output * self.config.calibration_scale + self.config.calibration_shift
 
     def _check_shapes(
         self, frame_features: Tensor, text_features: Tensor, streamer_ids: Tensor, present: Tensor

@@ -101,10 +101,9 @@ def perceive_by_loops(model: ContentCTR, inputs: dict[str, Tensor], room: int, a
     if inputs["present"][room, at, 1]:
         tokens.append(two_layers(inputs["text_features"][room, at], model.proj_2))
     x = model.streamers.weight[inputs["streamer_ids"][room]]
-    for layer in model.perceiver:
-        query = layer_norm(x, layer.latent_norm)
-        keys = [layer_norm(token, layer.token_norm) for token in tokens] + [query]
-        x = x + attention_by_loops(query, keys, layer.attention)
+    for layer in model.perceiver.layers:
+        keys = [layer_norm(token, layer.key_norm) for token in [*tokens, x]]
+        x = x + attention_by_loops(layer_norm(x, layer.query_norm), keys, layer.attention)
         x = x + two_layers(layer_norm(x, layer.ffn_norm), layer.ffn)
     return x
 
