@@ -23,6 +23,9 @@ COUNT_NAMES = (
     "exits",
 )
 
+# The fields of a `RawRoom` that encoders turn into those of a `LabelledRoom`.
+RAW_INPUTS = ("pictures", "token_ids")
+
 Floats = NDArray[np.floating[Any]]
 
 
@@ -64,8 +67,7 @@ class LabelledRoom:
             ("counts", self.counts, (segments, len(COUNT_NAMES))),
         ):
             fits = len(array.shape) == len(expected) and all(
-                wanted in (None, found)
-                for found, wanted in zip(array.shape, expected, strict=True)
+                wanted in (None, found) for found, wanted in zip(array.shape, expected, strict=True)
             )
             if not fits:
                 shown = tuple("any" if size is None else size for size in expected)
@@ -98,3 +100,25 @@ class LabelledRoom:
                     f"room {self.room_id}: {name}: found NaN or infinity in segment"
                     f" {int(np.argmax(broken))}, expected finite numbers or a masked segment"
                 )
+
+
+@dataclass(frozen=True, slots=True)
+class RawRoom:
+    """One room's S segments before any encoder: what encoders are trained on.
+
+    Args:
+        room_id, streamer_id, present, ctr, counts: as `LabelledRoom`.
+        pictures: (S, P, height, width, 3) uint8 RGB, P pictures of each segment.
+        token_ids: (S, length) int32, speech and comments as the tokenizer gives the pair, 0-padded.
+    """
+
+    room_id: str
+    streamer_id: str
+    pictures: NDArray[np.uint8]
+    token_ids: NDArray[np.int32]
+    present: NDArray[np.bool_]
+    ctr: NDArray[np.float32]
+    counts: NDArray[np.float32]
+
+    def __len__(self) -> int:
+        return len(self.ctr)

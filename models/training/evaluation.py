@@ -1,0 +1,104 @@
+"""How well predicted CTRs order and match what was measured."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from limelight.kernels.ranking import kendall_tau, mean_where_defined
+from limelight.models.training.network import TrainedNetwork
+from limelight.models.training.sequences import Sequences
+
+Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True)
+class Evaluation:
+    """Measures of predictions against measured CTRs.
+
+    `tau` is the mean Kendall's tau over windows of a room's segments (eq. 15), `windows` how many
+    had one; `undefined` had only ties. `mean_ratio` is the paper's "avg. s/y", the mean of
+    predicted over measured CTR; `ratio_of_means` is 1 for calibrated predictions.
+    """
+
+    tau: float
+    windows: int
+    undefined: int
+    log_loss: float
+    mean_ratio: float
+    ratio_of_means: float
+
+
+def evaluate(
+    predicted: Sequence[NDArray[np.floating]],
+    measured: Sequence[NDArray[np.floating]],
+    window_length: int = 20,
+) -> Evaluation:
+    """The measures over rooms, each with (S,) predicted and (S,) measured CTRs, NaN where unknown.
+
+    Windows follow each other without overlap; what is left at a room's end, shorter than a window,
+    is left out of tau. A window with fewer than two measured segments has none.
+
+    Raises:
+        ValueError: no room has a measured segment, or lengths differ.
+    """
+    taus: list[float] = []
+    for ctr, actual in zip(predicted, measured, strict=True):
+        for start in range(0, len(actual) - window_length + 1, window_length):
+            window = slice(start, start + window_length)
+            known = ~np.isnan(actual[window])
+            if known.sum() < 2:
+                taus.append(np.nan)
+                continue
+            found = kendall_tau(
+                np.asarray(ctr[window][known], np.float64)[None],
+                np.asarray(actual[window][known], np.float64)[None],
+            )
+            taus.append(float(found[0]))
+    mean, undefined = mean_where_defined(np.array(taus, np.float64))
+    ctrs = np.concatenate([np.asarray(each, np.float64) for each in predicted])
+    actuals = np.concatenate([np.asarray(each, np.float64) for each in measured])
+    known = ~np.isnan(actuals)
+    if not known.any():
+        raise ValueError("ctr: found only NaN, expected at least one measured segment")
+    ctrs, actuals = ctrs[known], actuals[known]
+    clipped = ctrs.clip(1e-7, 1 - 1e-7)
+    log_loss = -(actuals * np.log(clipped) + (1 - actuals) * np.log(1 - clipped)).mean()
+    positive = actuals > 0
+    return Evaluation(
+        tau=float(mean),
+        windows=len(taus) - undefined,
+        undefined=undefined,
+        log_loss=float(log_loss),
+        mean_ratio=float((ctrs[positive] / actuals[positive]).mean()),
+        ratio_of_means=float(ctrs.mean() / max(actuals.mean(), 1e-12)),
+    )
+
+
+@torch.no_grad()
+def predict(network: TrainedNetwork, sequences: Sequences) -> list[Floats]:
+    """(S,) CTRs of each room, each segment from what came before it (the rolling semantics)."""
+    was_training = network.training
+    network.eval()
+    device = next(network.parameters()).device
+    found: list[Tensor] = []
+    for batch in sequences.rooms():
+        found += list(network.logits(batch.to(device)).sigmoid().double().cpu())
+    network.train(was_training)
+    return _unpadded(found, sequences)
+
+
+def measured_ctrs(sequences: Sequences) -> list[Floats]:
+    """(S,) measured CTRs of each room, NaN where unknown."""
+    found: list[Tensor] = []
+    for batch in sequences.rooms():
+        found += list(torch.where(batch.measured, batch.ctr, torch.nan).double())
+    return _unpadded(found, sequences)
+
+
+def _unpadded(rows: list[Tensor], sequences: Sequences) -> list[Floats]:
+    lengths = sequences.lengths.tolist()
+    return [row[:length].numpy() for row, length in zip(rows, lengths, strict=True)]

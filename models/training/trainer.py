@@ -1,0 +1,267 @@
+"""The training loop: one process or many, from the start or from a checkpoint.
+
+What a step does depends on seed, epoch and step alone, besides the random state that a checkpoint
+keeps; so on a CPU a run that was interrupted ends with the very weights of one that was not.
+"""
+
+import json
+import math
+from collections.abc import Callable, Iterator
+from contextlib import nullcontext
+from dataclasses import asdict, dataclass, replace
+from typing import Any
+
+import torch
+from accelerate import Accelerator
+from accelerate.utils import gather_object
+from torch import Tensor
+from torch.optim import Adam
+
+from limelight.models.training.checkpoint import Progress, load_checkpoint, save_checkpoint
+from limelight.models.training.evaluation import Evaluation, evaluate, measured_ctrs, predict
+from limelight.models.training.metrics_log import MetricsLog
+from limelight.models.training.network import Losses, TrainedNetwork
+from limelight.models.training.sequences import Sequences, blurred
+from limelight.models.training.settings import TrainingSettings
+
+CHECKPOINT = "checkpoint"
+_LOG_EVERY_STEPS = 10
+# Odd and large, so that neighbouring seeds, epochs and steps get generators far apart.
+_SEED_STRIDES = (1_000_003, 10_007)
+
+
+@dataclass(frozen=True, slots=True)
+class Trained:
+    """The best epoch's outcome; the network holds its weights."""
+
+    network: TrainedNetwork
+    best: Evaluation
+    best_epoch: int
+    epochs: int
+    total_steps: int
+
+
+@dataclass(frozen=True, slots=True)
+class StepSeen:
+    """What a caller may show while training goes on."""
+
+    epoch: int
+    step: int
+    steps_an_epoch: int
+    loss: float
+    tau: float | None
+
+
+def train(
+    network: TrainedNetwork,
+    training: Sequences,
+    validation: Sequences,
+    settings: TrainingSettings,
+    *,
+    on_step: Callable[[StepSeen], None] = lambda seen: None,
+    resume: bool = False,
+) -> Trained:
+    """Train until the epochs are over or tau has stopped rising.
+
+    Files in `settings.out`: `metrics.jsonl`, the newest `checkpoint`, and the weights of the best
+    epoch by validation tau in `best.safetensors`.
+
+    Args:
+        network: its initial weights are the caller's, as is their seed.
+        training, validation: with features, or with what the network's encoders want.
+        on_step: called on the main process after each step and each epoch.
+        resume: go on from `settings.out`'s checkpoint if there is one.
+
+    Raises:
+        ValueError: the checkpoint is of another network, the loss is not finite, or a process
+            would get no sequence.
+    """
+    accelerator = Accelerator(mixed_precision=_precision(settings))
+    if settings.batch_size < accelerator.num_processes:
+        raise ValueError(
+            f"batch_size: found {settings.batch_size} for {accelerator.num_processes} processes,"
+            " expected at least one sequence for each"
+        )
+    # Every process draws its own orders and dropout.
+    torch.manual_seed(settings.seed * _SEED_STRIDES[0] + accelerator.process_index)
+    optimizer = Adam(_trainable(network, settings), lr=settings.learning_rate)
+    run = _Run(network, optimizer, accelerator, training, validation, settings, on_step)
+    if resume:
+        run.restore()
+    return run.run()
+
+
+class _Run:
+    def __init__(
+        self,
+        network: TrainedNetwork,
+        optimizer: Adam,
+        accelerator: Accelerator,
+        training: Sequences,
+        validation: Sequences,
+        settings: TrainingSettings,
+        on_step: Callable[[StepSeen], None],
+    ) -> None:
+        self._network = network
+        self._accelerator = accelerator
+        self._training = training
+        self._validation = validation
+        self._settings = settings
+        self._on_step = on_step
+        self._progress = Progress()
+        self._tau: float | None = None
+        self._optimizer = optimizer
+        self._prepared, self._prepared_optimizer = accelerator.prepare(network, optimizer)
+
+    def restore(self) -> None:
+        folder = self._settings.out / CHECKPOINT
+        if not folder.exists() and not folder.with_name(CHECKPOINT + ".old").exists():
+            return
+        rank = self._accelerator.process_index
+        self._progress = load_checkpoint(folder, self._network, self._optimizer, rank)
+
+    def run(self) -> Trained:
+        settings, is_main = self._settings, self._accelerator.is_main_process
+        log = MetricsLog(settings.out, self._progress.total_steps) if is_main else nullcontext()
+        best: Evaluation | None = None
+        with log as metrics:
+            while self._progress.epoch < settings.epochs and not self._has_stopped():
+                self._train_epoch(metrics)
+                found = self._evaluate()
+                best = self._end_epoch(found, metrics) or best
+        self._accelerator.wait_for_everyone()
+        self._load_best()
+        return Trained(
+            network=self._network,
+            best=best or self._evaluate(),
+            best_epoch=self._progress.best_epoch,
+            epochs=self._progress.epoch,
+            total_steps=self._progress.total_steps,
+        )
+
+    def _has_stopped(self) -> bool:
+        patience, progress = self._settings.patience, self._progress
+        return patience is not None and progress.epoch - 1 - progress.best_epoch >= patience
+
+    def _train_epoch(self, metrics: MetricsLog | None) -> None:
+        epoch, done = self._progress.epoch, self._progress.step
+        batches = _cuts(self._training, self._settings, epoch)
+        self._prepared.train()
+        if self._network.encoders is not None and not self._settings.fine_tune_encoders:
+            self._network.encoders.eval()
+        for step, cuts in enumerate(batches[done:], start=done):
+            losses = self._step(cuts, epoch, step, len(batches))
+            total = self._progress.total_steps + 1
+            self._progress = replace(self._progress, step=step + 1, total_steps=total)
+            if metrics is not None and total % _LOG_EVERY_STEPS == 0:
+                metrics.write(total, **{n: float(v.detach()) for n, v in _parts(losses)})
+            if self._accelerator.is_main_process:
+                loss = float(losses.total.detach())
+                self._on_step(StepSeen(epoch, step + 1, len(batches), loss, self._tau))
+            if total % self._settings.checkpoint_every_steps == 0:
+                self._save()
+
+    def _step(self, cuts: Tensor, epoch: int, step: int, steps_an_epoch: int) -> Losses:
+        settings, accelerator = self._settings, self._accelerator
+        generator = _generator(settings.seed, epoch, step)
+        share = cuts[accelerator.process_index :: accelerator.num_processes]
+        batch = blurred(
+            self._training.batch(share, settings.sequence_length),
+            unknown_streamer_rate=settings.unknown_streamer_rate,
+            missing_modality_rate=settings.missing_modality_rate,
+            generator=generator,
+        ).to(accelerator.device)
+        if settings.schedule == "cosine":
+            done = (epoch + step / steps_an_epoch) / settings.epochs
+            for group in self._optimizer.param_groups:
+                group["lr"] = settings.learning_rate * 0.5 * (1 + math.cos(math.pi * done))
+        self._prepared_optimizer.zero_grad(set_to_none=True)
+        losses: Losses = self._prepared(batch)
+        if not torch.isfinite(losses.total):
+            raise ValueError(
+                f"loss: found {float(losses.total.detach())} in epoch {epoch}, step {step},"
+                " expected a finite number; lower learning_rate or look for broken features"
+            )
+        accelerator.backward(losses.total)
+        accelerator.clip_grad_norm_(self._prepared.parameters(), settings.clip_norm)
+        self._prepared_optimizer.step()
+        return losses
+
+    def _evaluate(self) -> Evaluation:
+        window = int(self._network.contentctr.config.window_length)
+        predicted = predict(self._network, self._validation)
+        return evaluate(predicted, measured_ctrs(self._validation), window)
+
+    def _end_epoch(self, found: Evaluation, metrics: MetricsLog | None) -> Evaluation | None:
+        """`found` if it is the best so far; its weights are then kept."""
+        progress, self._tau = self._progress, found.tau
+        # A validation set whose windows all are constant has no tau: then the last epoch is best.
+        rises = math.isnan(found.tau) or progress.best_tau is None or found.tau > progress.best_tau
+        if metrics is not None:
+            metrics.write(progress.total_steps, epoch=progress.epoch, **asdict(found))
+        if rises:
+            best_tau = None if math.isnan(found.tau) else found.tau
+            progress = replace(progress, best_tau=best_tau, best_epoch=progress.epoch)
+            if self._accelerator.is_main_process:
+                self._save_best(found)
+        self._progress = replace(progress, epoch=progress.epoch + 1, step=0)
+        self._save()
+        return found if rises else None
+
+    def _save(self) -> None:
+        states = gather_object([torch.get_rng_state()])
+        if self._accelerator.is_main_process:
+            folder = self._settings.out / CHECKPOINT
+            save_checkpoint(folder, self._network, self._optimizer, self._progress, states)
+        self._accelerator.wait_for_everyone()
+
+    def _save_best(self, found: Evaluation) -> None:
+        from safetensors.torch import save_file
+
+        out = self._settings.out
+        out.mkdir(parents=True, exist_ok=True)
+        tensors = {n: t.detach().cpu().contiguous() for n, t in self._network.state_dict().items()}
+        save_file(tensors, out / "best.part")
+        (out / "best.part").replace(out / "best.safetensors")
+        (out / "best.json").write_text(json.dumps(asdict(found), indent=2))
+
+    def _load_best(self) -> None:
+        from safetensors.torch import load_file
+
+        path = self._settings.out / "best.safetensors"
+        if path.exists():
+            self._network.load_state_dict(load_file(path))
+
+
+def _cuts(training: Sequences, settings: TrainingSettings, epoch: int) -> list[Tensor]:
+    """The epoch's cuts in batches; what does not fill the last one is left to other epochs."""
+    generator = _generator(settings.seed, epoch, -1)
+    cuts = training.cuts(settings.sequence_length, generator)
+    if len(cuts) <= settings.batch_size:
+        return [cuts]
+    whole = len(cuts) // settings.batch_size * settings.batch_size
+    return [
+        cuts[start : start + settings.batch_size] for start in range(0, whole, settings.batch_size)
+    ]
+
+
+def _generator(seed: int, epoch: int, step: int) -> torch.Generator:
+    number = (seed * _SEED_STRIDES[0] + epoch) * _SEED_STRIDES[1] + step + 1
+    return torch.Generator().manual_seed(number)
+
+
+def _parts(losses: Losses) -> Iterator[tuple[str, Tensor]]:
+    for name in ("total", "point", "pair", "align"):
+        yield f"loss_{name}", getattr(losses, name)
+
+
+def _precision(settings: TrainingSettings) -> str:
+    if settings.precision == "auto":
+        return "bf16" if torch.cuda.is_available() else "no"
+    return {"float32": "no", "bfloat16": "bf16"}[settings.precision]
+
+
+def _trainable(network: TrainedNetwork, settings: TrainingSettings) -> list[Any]:
+    if network.encoders is not None:
+        network.encoders.requires_grad_(settings.fine_tune_encoders)
+    return [each for each in network.parameters() if each.requires_grad]
