@@ -1,6 +1,5 @@
 """Encoders by name: the bundled tiny ones, or any that transformers' Auto classes can load."""
 
-from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -10,8 +9,8 @@ from transformers import AutoModel, AutoTokenizer, ImageProcessingMixin, PreTrai
 from limelight.engine.frame_encoder import FrameEncoder
 from limelight.engine.text_encoder import TextEncoder
 from limelight.engine.tiny_encoders import TINY, tiny_frame_encoder, tiny_text_encoder
+from limelight.engine.weights import weights_revision
 
-_READ_SIZE = 1 << 20
 _CPU = torch.device("cpu")
 
 
@@ -92,9 +91,4 @@ def _revision(name: str, model: PreTrainedModel) -> str:
     """The hub's commit, or for a folder the start of the hash over its weights."""
     if not Path(name).is_dir():
         return model.config._commit_hash or "unknown"
-    digest = sha256()
-    for weights in sorted(Path(name).glob("*.safetensors")):
-        with weights.open("rb") as file:
-            while block := file.read(_READ_SIZE):
-                digest.update(block)
-    return digest.hexdigest()[:16]
+    return weights_revision(sorted(Path(name).glob("*.safetensors")))

@@ -37,8 +37,8 @@ class FrameEncoder:
         self.feature_size = feature_size
         self.image_size = image_size
         self._batch = max_batch if model.device.type == "cuda" else 1
-        self._mean = torch.tensor(mean, device=model.device).view(1, 3, 1, 1)
-        self._std = torch.tensor(std, device=model.device).view(1, 3, 1, 1)
+        self.mean = torch.tensor(mean, device=model.device).view(1, 3, 1, 1)
+        self.std = torch.tensor(std, device=model.device).view(1, 3, 1, 1)
 
     def encode(self, images: Sequence[NDArray[np.uint8]]) -> NDArray[np.float16]:
         """(n, F) float16 features of n pictures, each (H, W, 3) uint8 RGB of `image_size`.
@@ -61,8 +61,8 @@ class FrameEncoder:
     @torch.inference_mode()
     def _encode(self, images: Tensor) -> Tensor:
         """(n, F) float16 of (n, H, W, 3) uint8."""
-        pixels = images.to(self._mean.device).permute(0, 3, 1, 2).float() / 255
-        output = self.model(pixel_values=(pixels - self._mean) / self._std)
+        pixels = images.to(self.mean.device).permute(0, 3, 1, 2).float() / 255
+        output = self.model(pixel_values=(pixels - self.mean) / self.std)
         pooled: Tensor | None = getattr(output, "pooler_output", None)
         if pooled is None:
             pooled = output.last_hidden_state.flatten(1, -2).mean(dim=1)

@@ -44,11 +44,7 @@ class TextEncoder:
         Raises:
             ValueError: a pair holds no text at all; a missing modality is masked, not encoded.
         """
-        pairs = []
-        for position, (speech, comments) in enumerate(texts):
-            if not speech.strip() and not any(comment.strip() for comment in comments):
-                raise ValueError(f"texts[{position}]: found no text, expected speech or comments")
-            pairs.append((_encodable(speech), _encodable(COMMENT_SEPARATOR.join(comments))))
+        pairs = _pairs(texts)
         # Texts of similar length go together, so that little is spent on padding.
         order = sorted(range(len(pairs)), key=lambda at: len(pairs[at][0]) + len(pairs[at][1]))
         features = np.empty((len(pairs), self.feature_size), np.float32)
@@ -57,21 +53,50 @@ class TextEncoder:
             features[chosen] = self._encode([pairs[at] for at in chosen])
         return features
 
-    @torch.inference_mode()
-    def _encode(self, pairs: list[tuple[str, str]]) -> NDArray[np.float32]:
-        tokens = self._tokenizer(
+    def token_ids(self, texts: Sequence[tuple[str, Sequence[str]]]) -> NDArray[np.int32]:
+        """(n, max_tokens) int32, 0-padded: what `encode` gives the network; all 0 without text."""
+        pairs = [(_encodable(speech), _joined(comments)) for speech, comments in texts]
+        tokens: NDArray[np.int64] = self._tokens(pairs, padding="max_length")["input_ids"].numpy()
+        has_text = [bool(speech.strip() or comments.strip()) for speech, comments in pairs]
+        return np.where(np.array(has_text)[:, None], tokens, 0).astype(np.int32)
+
+    @property
+    def separator_id(self) -> int:
+        """The token between speech and comments."""
+        found: int = self._tokenizer.sep_token_id
+        return found
+
+    def _tokens(self, pairs: list[tuple[str, str]], *, padding: bool | str) -> Any:
+        return self._tokenizer(
             [speech for speech, _ in pairs],
             [comments for _, comments in pairs],
             truncation="longest_first",
             max_length=self._max_tokens,
-            padding=True,
+            padding=padding,
             # A viewer who types "[SEP]" must not get the separator.
             split_special_tokens=True,
             return_tensors="pt",
         )
+
+    @torch.inference_mode()
+    def _encode(self, pairs: list[tuple[str, str]]) -> NDArray[np.float32]:
+        tokens = self._tokens(pairs, padding=True)
         output = self.model(**tokens.to(self.model.device))
         cls: NDArray[np.float32] = output.last_hidden_state[:, 0].float().cpu().numpy()
         return cls
+
+
+def _pairs(texts: Sequence[tuple[str, Sequence[str]]]) -> list[tuple[str, str]]:
+    pairs = []
+    for position, (speech, comments) in enumerate(texts):
+        if not speech.strip() and not any(comment.strip() for comment in comments):
+            raise ValueError(f"texts[{position}]: found no text, expected speech or comments")
+        pairs.append((_encodable(speech), _joined(comments)))
+    return pairs
+
+
+def _joined(comments: Sequence[str]) -> str:
+    return _encodable(COMMENT_SEPARATOR.join(comments))
 
 
 def _encodable(text: str) -> str:

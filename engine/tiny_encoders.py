@@ -1,17 +1,24 @@
 """The bundled small encoders: a Swin and a character BERT, built without a download.
 
-Their weights are those of a seeded random generator. Random features still tell pictures and texts
-apart, which is enough to run the whole system; they know nothing of what is in them.
+Their weights were trained with the bundled network on simulated rooms (`make weights`). Without
+weights they are those of a seeded random generator, where training begins.
 """
 
+from pathlib import Path
+
 import torch
+from safetensors.torch import load_file
 from transformers import BertConfig, BertModel, BertTokenizer, SwinConfig, SwinModel
 
 from limelight.engine.frame_encoder import FrameEncoder
 from limelight.engine.text_encoder import TextEncoder
+from limelight.engine.weights import weights_revision
 
 TINY = "tiny"
 UNTRAINED_REVISION = "untrained-seed0"
+PRETRAINED = Path(__file__).parent / "pretrained" / TINY
+FRAME_WEIGHTS = PRETRAINED / "frame-encoder.safetensors"
+TEXT_WEIGHTS = PRETRAINED / "text-encoder.safetensors"
 
 _SEED = 0
 _IMAGE_SIZE = 64
@@ -22,7 +29,10 @@ _COMMON_EMOJI = "❤👍👏🔥🎉💯🌹🎁🤣🤔🥰✨⭐\ufe0f"
 _SPECIAL_TOKENS = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
 
 
-def tiny_frame_encoder(*, device: torch.device, max_batch: int = 32) -> FrameEncoder:
+def tiny_frame_encoder(
+    *, device: torch.device, max_batch: int = 32, weights: Path | None = FRAME_WEIGHTS
+) -> FrameEncoder:
+    """The small Swin over 64 x 64 pictures; with `weights` None, of a seeded random generator."""
     config = SwinConfig(
         image_size=_IMAGE_SIZE,
         patch_size=4,
@@ -35,10 +45,11 @@ def tiny_frame_encoder(*, device: torch.device, max_batch: int = 32) -> FrameEnc
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(_SEED)
         model = SwinModel(config)
+    revision = _load(model, weights)
     return FrameEncoder(
         model.to(device),
         encoder_id=TINY,
-        revision=UNTRAINED_REVISION,
+        revision=revision,
         feature_size=config.hidden_size,
         image_size=(_IMAGE_SIZE, _IMAGE_SIZE),
         mean=_IMAGENET_MEAN,
@@ -48,8 +59,13 @@ def tiny_frame_encoder(*, device: torch.device, max_batch: int = 32) -> FrameEnc
 
 
 def tiny_text_encoder(
-    *, device: torch.device, max_tokens: int = 128, max_batch: int = 64
+    *,
+    device: torch.device,
+    max_tokens: int = 128,
+    max_batch: int = 64,
+    weights: Path | None = TEXT_WEIGHTS,
 ) -> TextEncoder:
+    """The small character BERT; with `weights` None, of a seeded random generator."""
     vocabulary = character_vocabulary()
     config = BertConfig(
         vocab_size=len(vocabulary),
@@ -62,16 +78,25 @@ def tiny_text_encoder(
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(_SEED)
         model = BertModel(config)
+    revision = _load(model, weights)
     # Stripping accents would also strip the voicing marks of kana.
     tokenizer = BertTokenizer(vocab=vocabulary, do_lower_case=True, strip_accents=False)
     return TextEncoder(
         model.to(device),
         tokenizer,
         encoder_id=TINY,
-        revision=UNTRAINED_REVISION,
+        revision=revision,
         max_tokens=max_tokens,
         max_batch=max_batch,
     )
+
+
+def _load(model: SwinModel | BertModel, weights: Path | None) -> str:
+    """Puts the weights in, and gives their revision."""
+    if weights is None:
+        return UNTRAINED_REVISION
+    model.load_state_dict(load_file(weights))
+    return weights_revision([weights])
 
 
 def character_vocabulary() -> dict[str, int]:

@@ -139,7 +139,8 @@ def alignment_loss(
     distances = dtw(costs.flatten(0, 1), gamma=reading.gamma, lengths=each)
     distances = distances.view(costs.shape[:2]) / reading.temperature
     closeness = distances if reading.cost == "cosine" else -distances
-    return (closeness.logsumexp(1) - closeness[:, 0]).mean()
+    loss: Tensor = (closeness.logsumexp(1) - closeness[:, 0]).mean()
+    return loss
 
 
 def _cost(texts: Tensor, pictures: Tensor, reading: AlignmentReading) -> Tensor:

@@ -171,7 +171,8 @@ class ContentCTR(PreTrainedModel):  # type: ignore[misc]
     def logits(self, x: Tensor) -> Tensor:
         """(B, S) of the last decoder layer's output (B, S, C), calibrated as the config says."""
         output: Tensor = self.head(self.final_norm(x)).squeeze(-1)
-        return output * self.config.calibration_scale + self.config.calibration_shift
+        output = output * self.config.calibration_scale + self.config.calibration_shift
+        return output
 
     def _check_shapes(
         self, frame_features: Tensor, text_features: Tensor, streamer_ids: Tensor, present: Tensor

@@ -23,8 +23,8 @@ class FeatureConfig:
 
     frame_feature_size: int = 48
     text_feature_size: int = 96
-    picture_noise: float = 0.6
-    text_noise: float = 0.6
+    picture_noise: float = 1.5
+    text_noise: float = 2.5
     missing_picture_rate: float = 0.02
     missing_text_rate: float = 0.08
 
@@ -38,9 +38,7 @@ def labelled_rooms(
     spoken_size = len(ACTIVITIES) + 2
     picture_map = _map(rng, len(ACTIVITIES) + 1 + _LOOK_SIZE, config.frame_feature_size)
     text_map = _map(rng, spoken_size, config.text_feature_size)
-    return [
-        _room(world, number, config, picture_map, text_map) for number in numbers
-    ]
+    return [_room(world, number, config, picture_map, text_map) for number in numbers]
 
 
 def _room(

@@ -2,7 +2,8 @@
 
 A room follows a programme of activities. Its CTR in a segment is
 
-    ctr = sigmoid(mean_logit + logit_spread * (sqrt(p) * picture + sqrt(t) * text + sqrt(u) * streamer))
+    ctr = sigmoid(mean_logit + logit_spread * z)
+    z = sqrt(p) * picture + sqrt(t) * text + sqrt(u) * streamer
 
 where the three parts are independent, of mean 0 and variance 1 over all segments, and p + t + u = 1
 are the shares of the CTR's variance that the config sets. `picture` is what one sees (the activity
@@ -45,12 +46,12 @@ class WorldConfig:
     the fewer, the noisier the measured CTR. `min_viewers` are needed for a label.
     """
 
-    picture_share: float = 0.50
-    text_share: float = 0.30
+    picture_share: float = 0.55
+    text_share: float = 0.25
     streamer_share: float = 0.20
     mean_logit: float = -1.4
     logit_spread: float = 0.55
-    num_streamers: int = 200
+    num_streamers: int = 80
     segments_a_room: int = 60
     median_viewers: float = 800.0
     viewer_spread: float = 0.8
