@@ -14,6 +14,7 @@ from pydantic import ValidationError
 from limelight.engine.errors import LimelightError
 from limelight.replay.commands import demo, replay
 from limelight.replay.recording_commands import record_app
+from limelight.replay.training_commands import tables
 from limelight.streams.settings import Settings, settings
 
 app = typer.Typer(
@@ -26,6 +27,7 @@ app = typer.Typer(
 app.add_typer(record_app, name="record")
 app.command()(demo)
 app.command()(replay)
+app.command()(tables)
 
 logger = logging.getLogger(__name__)
 

@@ -93,7 +93,8 @@ class Sequences:
 
     def rooms(self, batch_size: int = 32) -> Iterator[Batch]:
         """All rooms whole and in order, the shorter of a batch padded at their end."""
-        for some in torch.arange(len(self.lengths)).split(batch_size):
+        for start in range(0, len(self.lengths), batch_size):
+            some = torch.arange(start, min(start + batch_size, len(self.lengths)))
             cuts = torch.stack([some, torch.zeros_like(some)], 1)
             yield self.batch(cuts, int(self.lengths[some].max()))
 

@@ -55,7 +55,7 @@ def _room(
         [_one_hot(truth.activity), truth.intensity[:, None], _look(truth, length)], axis=1
     )
     texts = np.concatenate(
-        [_one_hot(truth.spoken_activity), truth.talk[:, None], _lagged(truth)[:, None]], axis=1
+        [_one_hot(truth.spoken_activity), truth.talk[:, None], truth.answered[:, None]], axis=1
     )
     present = np.stack(
         [
@@ -76,7 +76,8 @@ def _room(
 
 
 def _map(rng: np.random.Generator, inputs: int, outputs: int) -> NDArray[np.float64]:
-    return rng.normal(size=(inputs, outputs)) / np.sqrt(inputs)
+    drawn: NDArray[np.float64] = rng.normal(size=(inputs, outputs)) / np.sqrt(inputs)
+    return drawn
 
 
 def _one_hot(activity: NDArray[np.int64]) -> NDArray[np.float64]:
@@ -86,13 +87,6 @@ def _one_hot(activity: NDArray[np.int64]) -> NDArray[np.float64]:
 def _look(truth: RoomTruth, length: int) -> NDArray[np.float64]:
     look = np.random.default_rng(truth.streamer.look).normal(size=_LOOK_SIZE)
     return np.tile(look, (length, 1))
-
-
-def _lagged(truth: RoomTruth) -> NDArray[np.float64]:
-    """(S,) the excitement that comments answer to: mostly of the segment before."""
-    before = np.concatenate([[0.0], truth.excitement[:-1]])
-    mixed: NDArray[np.float64] = 0.7 * before + 0.3 * truth.excitement
-    return mixed
 
 
 def _noisy(

@@ -84,7 +84,7 @@ def comments(truth: RoomTruth, rng: np.random.Generator) -> list[ViewerComment]:
     written = []
     moved = truth.excitement
     for segment in range(len(truth)):
-        rate = 5.0 * np.exp(0.4 * moved[segment]) * (truth.viewers[segment] / 800) ** 0.3
+        rate = 6.0 * truth.comment_rate[segment] * (truth.viewers[segment] / 800) ** 0.3
         for _ in range(min(int(rng.poisson(rate)), _MOST_COMMENTS)):
             if rng.random() < _NOISE_SHARE:
                 at_ms = segment * SEGMENT_MS + int(rng.integers(0, SEGMENT_MS))

@@ -92,6 +92,7 @@ class RoomTruth:
     picture_part: Floats  # (S,)
     streamer_part: Floats  # (S,)
     ctr: Floats  # (S,) true
+    chatter: Floats  # (S,) of variance 1: how talkative the audience is, whatever happens
     viewers: Integers  # (S,)
     clicks: Integers  # (S,)
     min_viewers: int
@@ -105,8 +106,24 @@ class RoomTruth:
 
     @property
     def excitement(self) -> Floats:
-        """(S,) how much the audience is moved: what comments, gifts and likes follow."""
+        """(S,) how much the audience is moved: what comments, gifts and likes are about."""
         return 0.8 * self.picture_part + 0.6 * self.talk
+
+    @property
+    def answered(self) -> Floats:
+        """(S,) the excitement that comments answer to: mostly that of the segment before."""
+        before = np.concatenate([[0.0], self.excitement[:-1]])
+        mixed: Floats = 0.7 * before + 0.3 * self.excitement
+        return mixed
+
+    @property
+    def comment_rate(self) -> Floats:
+        """(S,) comments a segment, 1 on the average: a little what happens, mostly chatter.
+
+        In real rooms the number of comments says little; what they say, more.
+        """
+        rate: Floats = np.exp(0.15 * self.answered + 0.6 * self.chatter - 0.2)
+        return rate
 
     @property
     def measured_ctr(self) -> NDArray[np.float32]:
@@ -121,7 +138,8 @@ class RoomTruth:
         At the room's ends it is the last one that there is.
         """
         at = np.arange(len(self)) + self.streamer.speech_lead_segments
-        return self.activity[at.clip(0, len(self) - 1)]
+        spoken: Integers = self.activity[at.clip(0, len(self) - 1)]
+        return spoken
 
 
 class World:
@@ -181,6 +199,7 @@ class World:
             picture_part=picture,
             streamer_part=known,
             ctr=ctr,
+            chatter=_memory(length, 0.5, self.rng(number, 6)),
             viewers=viewers,
             clicks=rng.binomial(viewers, ctr),
             min_viewers=config.min_viewers,
@@ -189,14 +208,14 @@ class World:
     def counts(self, truth: RoomTruth, number: int) -> NDArray[np.float32]:
         """(S, 8) what the platform counts, columns as `COUNT_NAMES`; noisy, as its logs are."""
         rng = self.rng(number, 1)
-        moved = np.exp(0.5 * truth.excitement)
+        moved = np.exp(0.2 * truth.excitement + 0.6 * rng.normal(size=len(truth)))
         rates: tuple[tuple[float, Any], ...] = (
-            (0.030, moved),  # comments
+            (0.030, truth.comment_rate),  # comments
             (0.004, moved),  # gifts
             (0.060, moved),  # likes
             (0.002, 1.0),  # follows
-            (1.0, truth.ctr),  # enters
-            (0.18, np.exp(-0.3 * truth.excitement)),  # exits
+            (0.2, 1.0),  # enters
+            (0.2, np.exp(-0.1 * truth.excitement)),  # exits
         )
         columns = [truth.viewers, truth.clicks]
         columns += [rng.poisson(rate * factor * truth.viewers) for rate, factor in rates]
@@ -237,5 +256,5 @@ def _memory(length: int, memory: float, rng: np.random.Generator) -> Floats:
 def _standardised(values: Floats) -> Floats:
     if len(values) < 2:
         return values
-    centred = values - values.mean()
-    return centred / centred.std()
+    standardised: Floats = (values - values.mean()) / values.std()
+    return standardised
