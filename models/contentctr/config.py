@@ -7,6 +7,7 @@ from typing import Any
 from transformers import PretrainedConfig
 
 MODALITIES = ("picture", "text", "streamer")
+HIGHLIGHT_MODALITIES = ("picture", "text", "history")
 FUSIONS = (
     "perceiver",
     "self-attention-plain",
@@ -35,7 +36,9 @@ class ContentCTRConfig(PretrainedConfig):  # type: ignore[misc]
     `num_heads * head_dim` need not equal `hidden_size`: attention projects into the heads and
     back. `num_streamers` counts hash buckets; bucket 0 is the unknown streamer. Encoder ids left
     empty accept any encoder of the right feature size. `fusion` is the paper's Perceiver or one of
-    its variants; `modalities` lists what the network may look at. The logits are multiplied by
+    its variants; `modalities` lists what the network may look at: `MODALITIES` of ContentCTR,
+    `HIGHLIGHT_MODALITIES` of ContentCTR-HL. A segment sees `window_length` of them, itself
+    included; ContentCTR-HL takes at most so many frames at once. The logits are multiplied by
     `calibration_scale` and moved by `calibration_shift`, both fitted after training, so that what
     it predicts is as frequent as it says. `trained` says that the weights were
     fitted to a platform's click-through rates, so that a network of random numbers is never
@@ -108,8 +111,7 @@ class ContentCTRConfig(PretrainedConfig):  # type: ignore[misc]
             raise ValueError(f"dropout: found {self.dropout}, expected 0 <= dropout < 1")
         if self.fusion not in FUSIONS:
             raise ValueError(f"fusion: found {self.fusion!r}, expected one of {FUSIONS}")
-        if not self.modalities or not set(self.modalities) <= set(MODALITIES):
-            raise ValueError(f"modalities: found {self.modalities}, expected some of {MODALITIES}")
+        self.check_modalities((*MODALITIES, "history"))
         if not (self.calibration_scale > 0 and math.isfinite(self.calibration_scale)):
             found = self.calibration_scale
             raise ValueError(f"calibration_scale: found {found}, expected a number above 0")
@@ -118,6 +120,15 @@ class ContentCTRConfig(PretrainedConfig):  # type: ignore[misc]
             raise ValueError(f"calibration_shift: found {found}, expected a finite number")
         if not self.layer_norm_eps > 0:
             raise ValueError(f"layer_norm_eps: found {self.layer_norm_eps}, expected more than 0")
+
+    def check_modalities(self, known: Sequence[str]) -> None:
+        """Nothing, if the network may look at something and all of it is among the known.
+
+        Raises:
+            ValueError: else.
+        """
+        if not self.modalities or not set(self.modalities) <= set(known):
+            raise ValueError(f"modalities: found {self.modalities}, expected some of {known}")
 
 
 def _check_whole_number(name: str, value: object, *, at_least: int) -> None:

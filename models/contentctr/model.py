@@ -16,6 +16,7 @@ Source: ContentCTR (Deng et al., 2023), section 3.2. Paper and code differ in on
 attention and feed-forward part normalises its input first (pre-norm).
 """
 
+from collections.abc import Sequence
 from hashlib import blake2b
 from typing import cast
 
@@ -24,7 +25,7 @@ from torch import Tensor, nn
 from transformers import PreTrainedModel
 
 from limelight.models.contentctr.attention import DecoderLayer
-from limelight.models.contentctr.config import ContentCTRConfig
+from limelight.models.contentctr.config import MODALITIES, ContentCTRConfig
 from limelight.models.contentctr.fusion import make_fusion
 
 NUM_TOKENS = 2
@@ -59,10 +60,68 @@ def banded_causal_mask(length: int, window_length: int, device: torch.device) ->
     return (distance >= 0) & (distance < window_length)
 
 
-def _projection_head(feature_size: int, hidden_size: int) -> nn.Sequential:
+def projection_head(feature_size: int, hidden_size: int) -> nn.Sequential:
+    """proj_1 or proj_2 of eq. 2."""
     return nn.Sequential(
         nn.Linear(feature_size, hidden_size), nn.GELU(), nn.Linear(hidden_size, hidden_size)
     )
+
+
+def modality_tokens(
+    heads: tuple[nn.Module, nn.Module],
+    frame_features: Tensor,
+    text_features: Tensor,
+    present: Tensor,
+) -> Tensor:
+    """(B, S, K, C): S_p and S_a of eq. 2, by (proj_1, proj_2); zero features where masked."""
+    # Zeroed before the projection, since a masked NaN would survive a softmax weight of 0.
+    picture = heads[0](frame_features.masked_fill(~present[..., PICTURE_TOKEN, None], 0.0))
+    text = heads[1](text_features.masked_fill(~present[..., TEXT_TOKEN, None], 0.0))
+    return torch.stack([picture, text], dim=2)
+
+
+def used_modalities(present: Tensor, modalities: Sequence[str]) -> Tensor:
+    """`present` (B, S, K) without the tokens whose modality is not listed."""
+    used = [name in modalities for name in ("picture", "text")]
+    return present if all(used) else present & torch.tensor(used, device=present.device)
+
+
+def fuse_segments(fusion: nn.Module, latents: Tensor, tokens: Tensor, present: Tensor) -> Tensor:
+    """(B, S, C): each segment by itself, of a room's latent (B, C) and tokens (B, S, K, C)."""
+    rooms, segments = present.shape[:2]
+    latent = latents[:, None].expand(rooms, segments, -1)
+    latent = latent.reshape(rooms * segments, 1, -1)  # (B, C) -> (B*S, 1, C)
+    fused: Tensor = fusion(latent, tokens.flatten(0, 1), present.flatten(0, 1))
+    return fused.view(rooms, segments, -1)  # (B*S, 1, C) -> (B, S, C)
+
+
+def calibrated(logits: Tensor, config: ContentCTRConfig) -> Tensor:
+    return logits * config.calibration_scale + config.calibration_shift
+
+
+def check_shapes(present: Tensor, **tensors: tuple[Tensor, tuple[int, ...]]) -> None:
+    """Nothing, if `present` is (B, S, K) bool and each tensor has the shape that stands by it.
+
+    Raises:
+        ValueError: it names the tensor, what was found and what was expected.
+    """
+    if present.dim() != 3 or present.shape[2] != NUM_TOKENS or present.dtype != torch.bool:
+        found = f"{tuple(present.shape)} {present.dtype}"
+        raise ValueError(f"present: found {found}, expected (B, S, {NUM_TOKENS}) bool")
+    for name, (tensor, expected) in tensors.items():
+        if tuple(tensor.shape) != expected:
+            raise ValueError(f"{name}: found {tuple(tensor.shape)}, expected {expected}")
+
+
+def init_weights(module: nn.Module) -> None:
+    """Small normal weights, no bias, norms that change nothing."""
+    if isinstance(module, nn.Linear | nn.Embedding):
+        nn.init.normal_(module.weight, std=_WEIGHT_STD)
+    if isinstance(module, nn.Linear) and module.bias is not None:
+        nn.init.zeros_(module.bias)
+    if isinstance(module, nn.LayerNorm):
+        nn.init.ones_(module.weight)
+        nn.init.zeros_(module.bias)
 
 
 class ContentCTR(PreTrainedModel):  # type: ignore[misc]
@@ -79,8 +138,9 @@ class ContentCTR(PreTrainedModel):  # type: ignore[misc]
 
     def __init__(self, config: ContentCTRConfig) -> None:
         super().__init__(config)
-        self.proj_1 = _projection_head(config.frame_feature_size, config.hidden_size)
-        self.proj_2 = _projection_head(config.text_feature_size, config.hidden_size)
+        config.check_modalities(MODALITIES)
+        self.proj_1 = projection_head(config.frame_feature_size, config.hidden_size)
+        self.proj_2 = projection_head(config.text_feature_size, config.hidden_size)
         self.streamers = nn.Embedding(config.num_streamers, config.hidden_size)
         self.perceiver = make_fusion(config)
         self.decoder = nn.ModuleList(DecoderLayer(config) for _ in range(config.num_decoder_layers))
@@ -122,12 +182,7 @@ class ContentCTR(PreTrainedModel):  # type: ignore[misc]
 
     def tokens(self, frame_features: Tensor, text_features: Tensor, present: Tensor) -> Tensor:
         """(B, S, K, C): S_p and S_a of eq. 2, picture first; zero features where masked."""
-        picture_missing = ~present[..., PICTURE_TOKEN, None]
-        text_missing = ~present[..., TEXT_TOKEN, None]
-        # Zeroed before the projection, since a masked NaN would survive a softmax weight of 0.
-        picture = self.proj_1(frame_features.masked_fill(picture_missing, 0.0))
-        text = self.proj_2(text_features.masked_fill(text_missing, 0.0))
-        return torch.stack([picture, text], dim=2)
+        return modality_tokens((self.proj_1, self.proj_2), frame_features, text_features, present)
 
     def perceive(
         self,
@@ -144,18 +199,13 @@ class ContentCTR(PreTrainedModel):  # type: ignore[misc]
 
     def used(self, present: Tensor) -> Tensor:
         """`present` without the modalities that the config leaves out."""
-        used = [name in self.config.modalities for name in ("picture", "text")]
-        return present if all(used) else present & torch.tensor(used, device=present.device)
+        return used_modalities(present, self.config.modalities)
 
     def fuse(self, tokens: Tensor, streamer_ids: Tensor, present: Tensor) -> Tensor:
         """(B, S, C) of tokens (B, S, K, C): the fusion of each segment by itself."""
-        rooms, segments = present.shape[:2]
         if "streamer" not in self.config.modalities:
             streamer_ids = torch.full_like(streamer_ids, UNKNOWN_STREAMER)
-        latent = self.streamers(streamer_ids)[:, None].expand(rooms, segments, -1)
-        latent = latent.reshape(rooms * segments, 1, -1)  # (B, C) -> (B*S, 1, C)
-        fused: Tensor = self.perceiver(latent, tokens.flatten(0, 1), present.flatten(0, 1))
-        return fused.view(rooms, segments, -1)  # (B*S, 1, C) -> (B, S, C)
+        return fuse_segments(self.perceiver, self.streamers(streamer_ids), tokens, present)
 
     def decode(self, x: Tensor) -> Tensor:
         """Logits (B, S) of x (B, S, C): algorithm 2 with the banded causal mask in every layer."""
@@ -170,30 +220,18 @@ class ContentCTR(PreTrainedModel):  # type: ignore[misc]
 
     def logits(self, x: Tensor) -> Tensor:
         """(B, S) of the last decoder layer's output (B, S, C), calibrated as the config says."""
-        output: Tensor = self.head(self.final_norm(x)).squeeze(-1)
-        output = output * self.config.calibration_scale + self.config.calibration_shift
-        return output
+        return calibrated(self.head(self.final_norm(x)).squeeze(-1), self.config)
 
     def _check_shapes(
         self, frame_features: Tensor, text_features: Tensor, streamer_ids: Tensor, present: Tensor
     ) -> None:
-        if present.dim() != 3 or present.shape[2] != NUM_TOKENS or present.dtype != torch.bool:
-            found = f"{tuple(present.shape)} {present.dtype}"
-            raise ValueError(f"present: found {found}, expected (B, S, {NUM_TOKENS}) bool")
-        rooms, segments = present.shape[:2]
-        for name, tensor, expected in (
-            ("frame_features", frame_features, (rooms, segments, self.config.frame_feature_size)),
-            ("text_features", text_features, (rooms, segments, self.config.text_feature_size)),
-            ("streamer_ids", streamer_ids, (rooms,)),
-        ):
-            if tuple(tensor.shape) != expected:
-                raise ValueError(f"{name}: found {tuple(tensor.shape)}, expected {expected}")
+        config, shape = self.config, tuple(present.shape[:2])
+        check_shapes(
+            present,
+            frame_features=(frame_features, (*shape, config.frame_feature_size)),
+            text_features=(text_features, (*shape, config.text_feature_size)),
+            streamer_ids=(streamer_ids, shape[:1]),
+        )
 
     def _init_weights(self, module: nn.Module) -> None:
-        if isinstance(module, nn.Linear | nn.Embedding):
-            nn.init.normal_(module.weight, std=_WEIGHT_STD)
-        if isinstance(module, nn.Linear) and module.bias is not None:
-            nn.init.zeros_(module.bias)
-        if isinstance(module, nn.LayerNorm):
-            nn.init.ones_(module.weight)
-            nn.init.zeros_(module.bias)
+        init_weights(module)

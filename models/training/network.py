@@ -83,6 +83,28 @@ class Losses:
     align: Tensor
 
 
+def weighted_losses(
+    settings: LossSettings,
+    logits: Tensor,
+    ctr: Tensor,
+    measured: Tensor,
+    tokens: Tensor,
+    present: Tensor,
+) -> Losses:
+    """Eq. 14 of logits, ctr and measured (B, S), tokens (B, S, K, C) and present (B, S, K)."""
+    logits = logits.float()
+    point = pair = align = logits.new_zeros(())
+    if settings.point:
+        point = pointwise_loss(logits, ctr, measured)
+    if settings.pair:
+        boundary, sigma = settings.boundary, settings.sigma
+        pair = pairwise_loss(logits, ctr, measured, boundary=boundary, sigma=sigma)
+    if settings.align:
+        align = alignment_loss(tokens, present, reading=settings.reading)
+    total = settings.point * point + settings.align * align + settings.pair * pair
+    return Losses(total, point, pair, align)
+
+
 class TrainedNetwork(nn.Module):
     """From a batch to its losses, in one `forward`, as parallel training wants it."""
 
@@ -99,23 +121,16 @@ class TrainedNetwork(nn.Module):
         present = self.contentctr.used(batch.present)
         tokens = self.contentctr.tokens(frame_features.float(), text_features.float(), present)
         x = self.contentctr.fuse(tokens, batch.streamer_ids, present)
-        logits = self.contentctr.decode(x).float()
-        settings, none = self._loss, logits.new_zeros(())
-        point = pair = align = none
-        if settings.point:
-            point = pointwise_loss(logits, batch.ctr, batch.measured)
-        if settings.pair:
-            pair = pairwise_loss(
-                logits,
-                batch.ctr,
-                batch.measured,
-                boundary=settings.boundary,
-                sigma=settings.sigma,
-            )
-        if settings.align:
-            align = alignment_loss(tokens, present, reading=settings.reading)
-        total = settings.point * point + settings.align * align + settings.pair * pair
-        return Losses(total, point, pair, align)
+        logits = self.contentctr.decode(x)
+        return weighted_losses(self._loss, logits, batch.ctr, batch.measured, tokens, present)
+
+    def train(self, mode: bool = True) -> "TrainedNetwork":
+        """Encoders that do not learn stay as they serve, without dropout."""
+        super().train(mode)
+        encoders = self.encoders
+        if encoders is not None and not any(each.requires_grad for each in encoders.parameters()):
+            encoders.eval()
+        return self
 
     def features(self, batch: Batch) -> tuple[Tensor, Tensor]:
         """(B, S, F) and (B, S, T): the batch's own, or what the encoders make of it."""

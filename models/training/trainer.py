@@ -9,7 +9,7 @@ import math
 from collections.abc import Callable, Iterator
 from contextlib import nullcontext
 from dataclasses import asdict, dataclass, replace
-from typing import Any
+from typing import Any, Generic, cast
 
 import torch
 from accelerate import Accelerator
@@ -18,11 +18,12 @@ from torch import Tensor
 from torch.optim import Adam
 
 from limelight.models.training.checkpoint import Progress, load_checkpoint, save_checkpoint
-from limelight.models.training.evaluation import Evaluation, evaluate, measured_ctrs, predict
+from limelight.models.training.evaluation import Evaluation
 from limelight.models.training.metrics_log import MetricsLog
 from limelight.models.training.network import Losses, TrainedNetwork
-from limelight.models.training.sequences import Sequences, blurred
+from limelight.models.training.sequences import Sequences
 from limelight.models.training.settings import TrainingSettings
+from limelight.models.training.task import FoundT, NetworkT_co, RoomTask, TrainingTask
 
 CHECKPOINT = "checkpoint"
 _LOG_EVERY_STEPS = 10
@@ -31,11 +32,11 @@ _SEED_STRIDES = (1_000_003, 10_007)
 
 
 @dataclass(frozen=True, slots=True)
-class Trained:
+class Trained(Generic[NetworkT_co, FoundT]):
     """The best epoch's outcome; the network holds its weights."""
 
-    network: TrainedNetwork
-    best: Evaluation
+    network: NetworkT_co
+    best: FoundT
     best_epoch: int
     epochs: int
     total_steps: int
@@ -43,7 +44,7 @@ class Trained:
 
 @dataclass(frozen=True, slots=True)
 class StepSeen:
-    """What a caller may show while training goes on."""
+    """What a caller may show while training goes on; `tau` is whatever figure the task watches."""
 
     epoch: int
     step: int
@@ -60,7 +61,7 @@ def train(
     *,
     on_step: Callable[[StepSeen], None] = lambda seen: None,
     resume: bool = False,
-) -> Trained:
+) -> Trained[TrainedNetwork, Evaluation]:
     """Train until the epochs are over or tau has stopped rising.
 
     Files in `settings.out`: `metrics.jsonl`, the newest `checkpoint`, and the weights of the best
@@ -76,6 +77,20 @@ def train(
         ValueError: the checkpoint is of another network, the loss is not finite, or a process
             would get no sequence.
     """
+    if network.encoders is not None:
+        network.encoders.requires_grad_(settings.fine_tune_encoders)
+    task = RoomTask(network, training, validation, settings)
+    return train_on(task, settings, on_step=on_step, resume=resume)
+
+
+def train_on(
+    task: TrainingTask[NetworkT_co, FoundT],
+    settings: TrainingSettings,
+    *,
+    on_step: Callable[[StepSeen], None] = lambda seen: None,
+    resume: bool = False,
+) -> Trained[NetworkT_co, FoundT]:
+    """Train on any task, as `train` does on rooms; the files and errors are the same."""
     accelerator = Accelerator(mixed_precision=_precision(settings))
     if settings.batch_size < accelerator.num_processes:
         raise ValueError(
@@ -84,34 +99,32 @@ def train(
         )
     # Every process draws its own orders and dropout.
     torch.manual_seed(settings.seed * _SEED_STRIDES[0] + accelerator.process_index)
-    optimizer = Adam(_trainable(network, settings), lr=settings.learning_rate)
-    run = _Run(network, optimizer, accelerator, training, validation, settings, on_step)
+    trainable = [each for each in task.network.parameters() if each.requires_grad]
+    optimizer = Adam(trainable, lr=settings.learning_rate)
+    run = _Run(task, optimizer, accelerator, settings, on_step)
     if resume:
         run.restore()
     return run.run()
 
 
-class _Run:
+class _Run(Generic[NetworkT_co, FoundT]):
     def __init__(
         self,
-        network: TrainedNetwork,
+        task: TrainingTask[NetworkT_co, FoundT],
         optimizer: Adam,
         accelerator: Accelerator,
-        training: Sequences,
-        validation: Sequences,
         settings: TrainingSettings,
         on_step: Callable[[StepSeen], None],
     ) -> None:
-        self._network = network
+        self._task = task
+        self._network = task.network
         self._accelerator = accelerator
-        self._training = training
-        self._validation = validation
         self._settings = settings
         self._on_step = on_step
         self._progress = Progress()
         self._tau: float | None = None
         self._optimizer = optimizer
-        self._prepared, self._prepared_optimizer = accelerator.prepare(network, optimizer)
+        self._prepared, self._prepared_optimizer = accelerator.prepare(task.network, optimizer)
 
     def restore(self) -> None:
         folder = self._settings.out / CHECKPOINT
@@ -120,20 +133,20 @@ class _Run:
         rank = self._accelerator.process_index
         self._progress = load_checkpoint(folder, self._network, self._optimizer, rank)
 
-    def run(self) -> Trained:
+    def run(self) -> Trained[NetworkT_co, FoundT]:
         settings, is_main = self._settings, self._accelerator.is_main_process
         log = MetricsLog(settings.out, self._progress.total_steps) if is_main else nullcontext()
-        best: Evaluation | None = None
+        best: FoundT | None = None
         with log as metrics:
             while self._progress.epoch < settings.epochs and not self._has_stopped():
                 self._train_epoch(metrics)
-                found = self._evaluate()
+                found = self._task.evaluate()
                 best = self._end_epoch(found, metrics) or best
         self._accelerator.wait_for_everyone()
         self._load_best()
         return Trained(
             network=self._network,
-            best=best or self._evaluate(),
+            best=best or self._task.evaluate(),
             best_epoch=self._progress.best_epoch,
             epochs=self._progress.epoch,
             total_steps=self._progress.total_steps,
@@ -145,10 +158,8 @@ class _Run:
 
     def _train_epoch(self, metrics: MetricsLog | None) -> None:
         epoch, done = self._progress.epoch, self._progress.step
-        batches = _cuts(self._training, self._settings, epoch)
+        batches = self._batches(epoch)
         self._prepared.train()
-        if self._network.encoders is not None and not self._settings.fine_tune_encoders:
-            self._network.encoders.eval()
         for step, cuts in enumerate(batches[done:], start=done):
             losses = self._step(cuts, epoch, step, len(batches))
             total = self._progress.total_steps + 1
@@ -165,12 +176,7 @@ class _Run:
         settings, accelerator = self._settings, self._accelerator
         generator = _generator(settings.seed, epoch, step)
         share = cuts[accelerator.process_index :: accelerator.num_processes]
-        batch = blurred(
-            self._training.batch(share, settings.sequence_length),
-            unknown_streamer_rate=settings.unknown_streamer_rate,
-            missing_modality_rate=settings.missing_modality_rate,
-            generator=generator,
-        ).to(accelerator.device)
+        batch = self._task.batch(share, generator, accelerator.device)
         if settings.schedule == "cosine":
             done = (epoch + step / steps_an_epoch) / settings.epochs
             for group in self._optimizer.param_groups:
@@ -187,23 +193,28 @@ class _Run:
         self._prepared_optimizer.step()
         return losses
 
-    def _evaluate(self) -> Evaluation:
-        window = int(self._network.contentctr.config.window_length)
-        predicted = predict(self._network, self._validation)
-        return evaluate(predicted, measured_ctrs(self._validation), window)
+    def _batches(self, epoch: int) -> list[Tensor]:
+        """The epoch's cuts in batches; what does not fill the last one is left to other epochs."""
+        cuts = self._task.cuts(_generator(self._settings.seed, epoch, -1))
+        size = self._settings.batch_size
+        if len(cuts) <= size:
+            return [cuts]
+        return [cuts[at : at + size] for at in range(0, len(cuts) - size + 1, size)]
 
-    def _end_epoch(self, found: Evaluation, metrics: MetricsLog | None) -> Evaluation | None:
+    def _end_epoch(self, found: FoundT, metrics: MetricsLog | None) -> FoundT | None:
         """`found` if it is the best so far; its weights are then kept."""
-        progress, self._tau = self._progress, found.tau
+        progress, tau = self._progress, self._task.watched(found)
+        self._tau = tau
         # A validation set whose windows all are constant has no tau: then the last epoch is best.
-        rises = math.isnan(found.tau) or progress.best_tau is None or found.tau > progress.best_tau
+        rises = math.isnan(tau) or progress.best_tau is None or tau > progress.best_tau
+        figures: dict[str, Any] = asdict(cast(Any, found))
         if metrics is not None:
-            metrics.write(progress.total_steps, epoch=progress.epoch, **asdict(found))
+            metrics.write(progress.total_steps, epoch=progress.epoch, **figures)
         if rises:
-            best_tau = None if math.isnan(found.tau) else found.tau
+            best_tau = None if math.isnan(tau) else tau
             progress = replace(progress, best_tau=best_tau, best_epoch=progress.epoch)
             if self._accelerator.is_main_process:
-                self._save_best(found)
+                self._save_best(figures)
         self._progress = replace(progress, epoch=progress.epoch + 1, step=0)
         self._save()
         return found if rises else None
@@ -215,7 +226,7 @@ class _Run:
             save_checkpoint(folder, self._network, self._optimizer, self._progress, states)
         self._accelerator.wait_for_everyone()
 
-    def _save_best(self, found: Evaluation) -> None:
+    def _save_best(self, figures: dict[str, Any]) -> None:
         from safetensors.torch import save_file
 
         out = self._settings.out
@@ -223,7 +234,7 @@ class _Run:
         tensors = {n: t.detach().cpu().contiguous() for n, t in self._network.state_dict().items()}
         save_file(tensors, out / "best.part")
         (out / "best.part").replace(out / "best.safetensors")
-        (out / "best.json").write_text(json.dumps(asdict(found), indent=2))
+        (out / "best.json").write_text(json.dumps(figures, indent=2))
 
     def _load_best(self) -> None:
         from safetensors.torch import load_file
@@ -231,18 +242,6 @@ class _Run:
         path = self._settings.out / "best.safetensors"
         if path.exists():
             self._network.load_state_dict(load_file(path))
-
-
-def _cuts(training: Sequences, settings: TrainingSettings, epoch: int) -> list[Tensor]:
-    """The epoch's cuts in batches; what does not fill the last one is left to other epochs."""
-    generator = _generator(settings.seed, epoch, -1)
-    cuts = training.cuts(settings.sequence_length, generator)
-    if len(cuts) <= settings.batch_size:
-        return [cuts]
-    whole = len(cuts) // settings.batch_size * settings.batch_size
-    return [
-        cuts[start : start + settings.batch_size] for start in range(0, whole, settings.batch_size)
-    ]
 
 
 def _generator(seed: int, epoch: int, step: int) -> torch.Generator:
@@ -259,9 +258,3 @@ def _precision(settings: TrainingSettings) -> str:
     if settings.precision == "auto":
         return "bf16" if torch.cuda.is_available() else "no"
     return {"float32": "no", "bfloat16": "bf16"}[settings.precision]
-
-
-def _trainable(network: TrainedNetwork, settings: TrainingSettings) -> list[Any]:
-    if network.encoders is not None:
-        network.encoders.requires_grad_(settings.fine_tune_encoders)
-    return [each for each in network.parameters() if each.requires_grad]
