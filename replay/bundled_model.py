@@ -15,7 +15,6 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
-import numpy as np
 import torch
 import typer
 from rich.console import Console
@@ -35,7 +34,6 @@ from limelight.engine.tiny_encoders import (
 from limelight.engine.weights import weights_revision
 from limelight.models.contentctr.model import ContentCTR
 from limelight.models.datasets.labelled_room import LabelledRoom, RawRoom
-from limelight.models.training.calibration import fit_calibration
 from limelight.models.training.evaluation import Evaluation, evaluate, measured_ctrs, predict
 from limelight.models.training.network import SegmentEncoders, TrainedNetwork
 from limelight.models.training.sequences import Sequences
@@ -43,6 +41,7 @@ from limelight.models.training.settings import TrainingSettings
 from limelight.models.training.trainer import StepSeen, train
 from limelight.replay.simulator.raw_rooms import raw_rooms
 from limelight.replay.simulator.world import World, WorldConfig
+from limelight.replay.train import save_calibrated
 
 NETWORK_FOLDER = "contentctr"
 # Rooms of one world, far apart: what calibrates and what judges is never what was learned from.
@@ -213,19 +212,14 @@ def _finish(
 ) -> Evaluation:
     """Calibrate, judge on the test rooms, and save the network."""
     config = network.contentctr.config
-    validation = Sequences(features["validation"], config.num_streamers)
-    ctrs = np.concatenate(predict(network, validation))
-    fitted = fit_calibration(np.log(ctrs / (1 - ctrs)), np.concatenate(measured_ctrs(validation)))
-    config.calibration_scale, config.calibration_shift = fitted.scale, fitted.shift
     config.frame_encoder_id = config.text_encoder_id = TINY
     config.frame_encoder_revision = weights_revision([out / FRAME_WEIGHTS.name])
     config.text_encoder_revision = weights_revision([out / TEXT_WEIGHTS.name])
-    config.trained = True
-    config.model_version = f"tiny-simulated-seed{options.seed}"
+    validation = Sequences(features["validation"], config.num_streamers)
+    version = f"tiny-simulated-seed{options.seed}"
+    save_calibrated(network, validation, out / NETWORK_FOLDER, version)
     test = Sequences(features["test"], config.num_streamers)
-    found = evaluate(predict(network, test), measured_ctrs(test), config.window_length)
-    network.contentctr.save_pretrained(out / NETWORK_FOLDER)
-    return found
+    return evaluate(predict(network, test), measured_ctrs(test), config.window_length)
 
 
 def _tensors(model: Any) -> dict[str, torch.Tensor]:

@@ -5,6 +5,60 @@ from typing import Annotated
 
 import typer
 
+simulate_app = typer.Typer(
+    name="simulate", help="Make rooms whose truth is known.", no_args_is_help=True
+)
+
+
+@simulate_app.command()
+def recordings(
+    out: Annotated[Path, typer.Argument(help="A folder; each room gets one of its own in it.")],
+    room: Annotated[list[int] | None, typer.Option(help="A room's number, again for each.")] = None,
+    seed: Annotated[int, typer.Option(min=0, help="Which simulated platform.")] = 0,
+    segments: Annotated[int, typer.Option(min=1, help="Length in segments of 30 s.")] = 40,
+) -> None:
+    """Write recordings: video, speech, comments, engagement and the truth beside them."""
+    from rich.progress import Progress
+
+    from limelight.replay.bundled_model import TEST_ROOMS, bundled_world
+    from limelight.replay.simulator.recordings import SimulatedRecording, write_recording
+
+    world, numbers = bundled_world(seed), room or [TEST_ROOMS]
+    with Progress() as progress:
+        task = progress.add_task("drawing", total=len(numbers) * segments)
+        for number in numbers:
+            folder = out / f"simulated-{number}"
+            wanted = SimulatedRecording(number, segments)
+            write_recording(world, wanted, folder, on_segment=lambda: progress.advance(task))
+            progress.console.print(f"written: {folder}", highlight=False)
+
+
+@simulate_app.command()
+def rooms(
+    out: Annotated[Path, typer.Argument(help="A file of labelled rooms (.safetensors).")],
+    count: Annotated[int, typer.Option(min=1)] = 800,
+    first: Annotated[int, typer.Option(min=0, help="The first room's number.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, help="Which simulated platform.")] = 0,
+) -> None:
+    """Write rooms as features and measured CTRs: what `limelight train` reads."""
+    from limelight.models.datasets.room_files import save_rooms
+    from limelight.replay.simulator.features import labelled_rooms
+    from limelight.replay.simulator.world import World, WorldConfig
+
+    made = labelled_rooms(World(WorldConfig(), seed), range(first, first + count))
+    save_rooms(out, made, note=f"simulated, seed {seed}, rooms {first} to {first + count - 1}")
+    typer.echo(f"written: {out}, {count} rooms")
+
+
+def train(
+    config: Annotated[Path, typer.Argument(help="A TOML file; docs/training.md has its keys.")],
+    resume: Annotated[bool, typer.Option("--resume", help="Go on from the checkpoint.")] = False,
+) -> None:
+    """Train ContentCTR on labelled rooms; under torchrun, by several processes."""
+    from limelight.replay.train import run_training
+
+    run_training(config, resume=resume)
+
 
 def tables(
     out: Annotated[Path, typer.Option(help="Markdown with the tables' two markers.")] = Path(

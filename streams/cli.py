@@ -14,7 +14,7 @@ from pydantic import ValidationError
 from limelight.engine.errors import LimelightError
 from limelight.replay.commands import demo, replay
 from limelight.replay.recording_commands import record_app
-from limelight.replay.training_commands import tables
+from limelight.replay.training_commands import simulate_app, tables, train
 from limelight.streams.settings import Settings, settings
 
 app = typer.Typer(
@@ -25,8 +25,10 @@ app = typer.Typer(
     add_completion=False,
 )
 app.add_typer(record_app, name="record")
+app.add_typer(simulate_app, name="simulate")
 app.command()(demo)
 app.command()(replay)
+app.command()(train)
 app.command()(tables)
 
 logger = logging.getLogger(__name__)

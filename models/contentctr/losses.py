@@ -148,7 +148,7 @@ def _cost(texts: Tensor, pictures: Tensor, reading: AlignmentReading) -> Tensor:
     # The kernels take float32; under mixed precision the tokens may be narrower.
     texts, pictures = texts.float(), pictures.float()
     norms = texts.norm(dim=-1)[:, :, None] * pictures.norm(dim=-1)[:, None, :]
-    cosine = texts @ pictures.transpose(1, 2) / (norms + _COSINE_EPSILON)
+    cosine: Tensor = texts @ pictures.transpose(1, 2) / (norms + _COSINE_EPSILON)
     return cosine if reading.cost == "cosine" else 1 - cosine
 
 

@@ -1,0 +1,123 @@
+"""`limelight train`: from labelled rooms on disk to a calibrated network that the engine loads."""
+
+import json
+from dataclasses import asdict
+from pathlib import Path
+
+import numpy as np
+import torch
+from accelerate import PartialState
+from rich.console import Console
+from rich.progress import Progress, TimeElapsedColumn
+from transformers.utils.logging import disable_progress_bar
+
+from limelight.models.contentctr.model import ContentCTR
+from limelight.models.datasets.labelled_room import LabelledRoom
+from limelight.models.datasets.room_files import load_rooms
+from limelight.models.training.calibration import fit_calibration
+from limelight.models.training.evaluation import evaluate, measured_ctrs, predict
+from limelight.models.training.network import TrainedNetwork
+from limelight.models.training.sequences import Sequences
+from limelight.models.training.settings import TrainingSettings, load_training_settings
+from limelight.models.training.trainer import CHECKPOINT, StepSeen, train
+
+MODEL = "model"
+
+
+def run_training(config: Path, *, resume: bool) -> None:
+    """Train by the settings in a file, and write `model/` and `report.json` beside its metrics.
+
+    Raises:
+        ValueError, OSError: settings or rooms that do not fit; each says what and where.
+        FileExistsError: an earlier run lies in the output folder, and `resume` was not asked for.
+    """
+    settings = load_training_settings(config)
+    if settings.data is None:
+        raise ValueError(f"{config}: data: found nothing, expected train and validation")
+    if not resume and (settings.out / CHECKPOINT).exists():
+        raise FileExistsError(
+            f"{settings.out}: found an earlier run, expected a new folder, or --resume to go on"
+        )
+    console, is_main = Console(), bool(PartialState().is_main_process)
+    training, validation = load_rooms(settings.data.train), load_rooms(settings.data.validation)
+    network = _network(settings, training[0])
+    buckets = int(network.contentctr.config.num_streamers)
+    if is_main:
+        console.print(
+            f"{len(training)} rooms to learn from, {len(validation)} to validate on,"
+            f" {sum(each.numel() for each in network.parameters()):,} parameters",
+            highlight=False,
+        )
+    with Progress(
+        *Progress.get_default_columns(),
+        TimeElapsedColumn(),
+        console=console,
+        disable=not is_main,
+    ) as progress:
+        task = progress.add_task("training", total=None)
+
+        def show(seen: StepSeen) -> None:
+            tau = "" if seen.tau is None else f", tau {seen.tau:.4f}"
+            progress.update(
+                task,
+                total=settings.epochs * seen.steps_an_epoch,
+                completed=seen.epoch * seen.steps_an_epoch + seen.step,
+                description=f"epoch {seen.epoch + 1}, loss {seen.loss:.4f}{tau}",
+            )
+
+        sequences = Sequences(validation, buckets)
+        trained = train(
+            network,
+            Sequences(training, buckets),
+            sequences,
+            settings,
+            on_step=show,
+            resume=resume,
+        )
+    if is_main:
+        found = save_calibrated(network, sequences, settings.out / MODEL, _version(settings))
+        report = {
+            "settings": settings.model_dump(mode="json"),
+            "best_epoch": trained.best_epoch,
+            "epochs": trained.epochs,
+            "steps": trained.total_steps,
+            "validation": found,
+        }
+        (settings.out / "report.json").write_text(json.dumps(report, indent=2) + "\n")
+        console.print(
+            f"validation: tau {found['tau']:.4f} over {found['windows']} windows, log loss"
+            f" {found['log_loss']:.4f}, s/y {found['ratio_of_means']:.3f};"
+            f" written: {settings.out / MODEL}",
+            highlight=False,
+        )
+
+
+def save_calibrated(
+    network: TrainedNetwork, validation: Sequences, folder: Path, version: str
+) -> dict[str, float]:
+    """Fit the calibration, save the network, and give its measures on the validation rooms."""
+    config = network.contentctr.config
+    measured = measured_ctrs(validation)
+    ctrs = np.concatenate(predict(network, validation)).clip(1e-7, 1 - 1e-7)
+    fitted = fit_calibration(np.log(ctrs / (1 - ctrs)), np.concatenate(measured))
+    # What was calibrated before is calibrated again, on top.
+    config.calibration_shift = fitted.scale * config.calibration_shift + fitted.shift
+    config.calibration_scale = fitted.scale * config.calibration_scale
+    config.trained, config.model_version = True, version
+    disable_progress_bar()  # of one file of a few MB
+    network.contentctr.save_pretrained(folder)
+    return asdict(evaluate(predict(network, validation), measured, config.window_length))
+
+
+def _network(settings: TrainingSettings, room: LabelledRoom) -> TrainedNetwork:
+    """A network of the features' sizes, its weights drawn by the settings' seed."""
+    config = settings.network_config(
+        frame_feature_size=room.frame_features.shape[1],
+        text_feature_size=room.text_features.shape[1],
+    )
+    torch.manual_seed(settings.seed)
+    return TrainedNetwork(ContentCTR(config), settings.loss)
+
+
+def _version(settings: TrainingSettings) -> str:
+    return f"{settings.preset}-{settings.out.name}-seed{settings.seed}"
