@@ -4,11 +4,13 @@ Temperature alone cannot move the mean, and a ranking loss moves it; so the logi
 stretched and shifted. The order of predictions, and with it tau, stays as it was.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 _MOST_STEPS = 100
 _SMALLEST_SCALE = 1e-3
@@ -26,9 +28,11 @@ def fit_calibration(logits: NDArray[np.float64], ctr: NDArray[np.float64]) -> Ca
     """The scale and shift of least log loss over (n,) logits and measured CTRs, NaN left out.
 
     Raises:
-        ValueError: fewer than two measured CTRs, logits that are not finite, or CTRs that are all
-            0 or all 1, which no finite shift can reach.
+        ValueError: lengths that differ, fewer than two measured CTRs, logits that are not finite,
+            or CTRs that are all 0 or all 1, which no finite shift can reach.
     """
+    if logits.shape != ctr.shape:
+        raise ValueError(f"logits: found shape {logits.shape}, expected {ctr.shape} as in ctr")
     known = ~np.isnan(ctr)
     if known.sum() < 2:
         raise ValueError(f"ctr: found {int(known.sum())} measured, expected at least 2")
@@ -38,20 +42,33 @@ def fit_calibration(logits: NDArray[np.float64], ctr: NDArray[np.float64]) -> Ca
     if target.max() == 0 or target.min() == 1:
         raise ValueError(f"ctr: found only {float(target[0]):g}, expected others too")
     x = torch.from_numpy(np.asarray(logits[known], np.float64))
-    # Started where a constant prediction would be: right on average.
-    parameters = torch.tensor([1.0, 0.0], dtype=torch.float64, requires_grad=True)
+    scale = torch.ones((), dtype=torch.float64, requires_grad=True)
+    shift = torch.zeros((), dtype=torch.float64, requires_grad=True)
+    _minimise(lambda: _log_loss(scale * x + shift, target), [scale, shift])
+    if scale < _SMALLEST_SCALE:
+        # A network that predicts the wrong way round is not mended by turning it round in secret.
+        with torch.no_grad():
+            scale.fill_(_SMALLEST_SCALE)
+        _minimise(lambda: _log_loss(scale * x + shift, target), [shift])
+    return Calibration(scale.item(), shift.item())
+
+
+_log_loss = torch.nn.functional.binary_cross_entropy_with_logits
+
+
+def _minimise(loss: Callable[[], Tensor], parameters: list[Tensor]) -> None:
     optimizer = torch.optim.LBFGS(
-        [parameters], max_iter=_MOST_STEPS, line_search_fn="strong_wolfe", tolerance_grad=1e-10
+        parameters,
+        max_iter=_MOST_STEPS,
+        line_search_fn="strong_wolfe",
+        tolerance_grad=1e-10,
+        tolerance_change=1e-14,
     )
 
-    def loss() -> torch.Tensor:
+    def closure() -> Tensor:
         optimizer.zero_grad()
-        scaled = parameters[0] * x + parameters[1]
-        value = torch.nn.functional.binary_cross_entropy_with_logits(scaled, target)
+        value = loss()
         value.backward()  # type: ignore[no-untyped-call]
         return value
 
-    optimizer.step(loss)  # type: ignore[no-untyped-call]
-    scale, shift = parameters.detach().tolist()
-    # A network that predicts the wrong way round is not mended by turning it round in secret.
-    return Calibration(max(scale, _SMALLEST_SCALE), shift)
+    optimizer.step(closure)  # type: ignore[no-untyped-call]

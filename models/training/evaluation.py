@@ -1,5 +1,6 @@
 """How well predicted CTRs order and match what was measured."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -21,7 +22,8 @@ class Evaluation:
 
     `tau` is the mean Kendall's tau over windows of a room's segments (eq. 15), `windows` how many
     had one; `undefined` had only ties. `mean_ratio` is the paper's "avg. s/y", the mean of
-    predicted over measured CTR; `ratio_of_means` is 1 for calibrated predictions.
+    predicted over measured CTR; `ratio_of_means` is 1 for calibrated predictions. Both are NaN
+    where nobody clicked.
     """
 
     tau: float
@@ -45,6 +47,7 @@ def evaluate(
     Raises:
         ValueError: no room has a measured segment, or lengths differ.
     """
+    _check_lengths(predicted, measured)
     taus: list[float] = []
     for ctr, actual in zip(predicted, measured, strict=True):
         for start in range(0, len(actual) - window_length + 1, window_length):
@@ -68,13 +71,14 @@ def evaluate(
     clipped = ctrs.clip(1e-7, 1 - 1e-7)
     log_loss = -(actuals * np.log(clipped) + (1 - actuals) * np.log(1 - clipped)).mean()
     positive = actuals > 0
+    has_clicks = bool(positive.any())
     return Evaluation(
         tau=float(mean),
         windows=len(taus) - undefined,
         undefined=undefined,
         log_loss=float(log_loss),
-        mean_ratio=float((ctrs[positive] / actuals[positive]).mean()),
-        ratio_of_means=float(ctrs.mean() / max(actuals.mean(), 1e-12)),
+        mean_ratio=float((ctrs[positive] / actuals[positive]).mean()) if has_clicks else math.nan,
+        ratio_of_means=float(ctrs.mean() / actuals.mean()) if has_clicks else math.nan,
     )
 
 
@@ -97,6 +101,21 @@ def measured_ctrs(sequences: Sequences) -> list[Floats]:
     for batch in sequences.rooms():
         found += list(torch.where(batch.measured, batch.ctr, torch.nan).double())
     return _unpadded(found, sequences)
+
+
+def _check_lengths(
+    predicted: Sequence[NDArray[np.floating]], measured: Sequence[NDArray[np.floating]]
+) -> None:
+    if len(predicted) != len(measured):
+        raise ValueError(
+            f"rooms: found {len(predicted)} predicted, expected {len(measured)} as measured"
+        )
+    for room, (ctr, actual) in enumerate(zip(predicted, measured, strict=True)):
+        if len(ctr) != len(actual):
+            raise ValueError(
+                f"room {room}: found {len(ctr)} predicted segments, expected {len(actual)}"
+                " as measured"
+            )
 
 
 def _unpadded(rows: list[Tensor], sequences: Sequences) -> list[Floats]:
