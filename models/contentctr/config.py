@@ -95,7 +95,8 @@ class ContentCTRConfig(PretrainedConfig):  # type: ignore[misc]
         self.text_encoder_id = text_encoder_id
         self.text_encoder_revision = text_encoder_revision
         self.fusion = fusion
-        self.modalities = list(modalities)
+        # A word alone would fall apart into its letters.
+        self.modalities = modalities if isinstance(modalities, str) else list(modalities)
         self.calibration_scale = calibration_scale
         self.calibration_shift = calibration_shift
         self.trained = trained
@@ -107,19 +108,19 @@ class ContentCTRConfig(PretrainedConfig):  # type: ignore[misc]
             _check_whole_number(name, getattr(self, name), at_least=1)
         # Bucket 0 is the unknown streamer, so one bucket would leave none for the known ones.
         _check_whole_number("num_streamers", self.num_streamers, at_least=2)
-        if not 0 <= self.dropout < 1:
-            raise ValueError(f"dropout: found {self.dropout}, expected 0 <= dropout < 1")
+        if not 0 <= _number(self.dropout) < 1:
+            raise ValueError(f"dropout: found {self.dropout!r}, expected 0 <= dropout < 1")
         if self.fusion not in FUSIONS:
             raise ValueError(f"fusion: found {self.fusion!r}, expected one of {FUSIONS}")
         self.check_modalities((*MODALITIES, "history"))
-        if not (self.calibration_scale > 0 and math.isfinite(self.calibration_scale)):
+        if not 0 < _number(self.calibration_scale) < math.inf:
             found = self.calibration_scale
-            raise ValueError(f"calibration_scale: found {found}, expected a number above 0")
-        if not math.isfinite(self.calibration_shift):
+            raise ValueError(f"calibration_scale: found {found!r}, expected a number above 0")
+        if not math.isfinite(_number(self.calibration_shift)):
             found = self.calibration_shift
-            raise ValueError(f"calibration_shift: found {found}, expected a finite number")
-        if not self.layer_norm_eps > 0:
-            raise ValueError(f"layer_norm_eps: found {self.layer_norm_eps}, expected more than 0")
+            raise ValueError(f"calibration_shift: found {found!r}, expected a finite number")
+        if not _number(self.layer_norm_eps) > 0:
+            raise ValueError(f"layer_norm_eps: found {self.layer_norm_eps!r}, expected more than 0")
 
     def check_modalities(self, known: Sequence[str]) -> None:
         """Nothing, if the network may look at something and all of it is among the known.
@@ -127,13 +128,19 @@ class ContentCTRConfig(PretrainedConfig):  # type: ignore[misc]
         Raises:
             ValueError: else.
         """
-        if not self.modalities or not set(self.modalities) <= set(known):
-            raise ValueError(f"modalities: found {self.modalities}, expected some of {known}")
+        listed = self.modalities
+        if not listed or isinstance(listed, str) or not set(listed) <= set(known):
+            raise ValueError(f"modalities: found {listed!r}, expected some of {known}")
 
 
 def _check_whole_number(name: str, value: object, *, at_least: int) -> None:
     if not isinstance(value, int) or isinstance(value, bool) or value < at_least:
         raise ValueError(f"{name}: found {value!r}, expected a whole number >= {at_least}")
+
+
+def _number(value: object) -> float:
+    """The number, NaN if it is none: a settings file may hold anything."""
+    return float(value) if isinstance(value, int | float) else math.nan
 
 
 def base() -> ContentCTRConfig:
