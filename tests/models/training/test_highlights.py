@@ -14,11 +14,7 @@ from safetensors.numpy import save_file
 from limelight.models.contentctr.highlight_model import ContentCTRHL
 from limelight.models.datasets.phd import COLUMNS, read_phd
 from limelight.models.datasets.phd_examples import PHDExample, PHDExamples
-from limelight.models.training.highlight_pieces import (
-    HighlightPieces,
-    blurred_pieces,
-    highlight_batch,
-)
+from limelight.models.training.highlight_pieces import highlight_batch
 from limelight.models.training.highlights import (
     HighlightNetwork,
     HighlightSettings,
@@ -362,18 +358,6 @@ def test_scoring_leaves_a_training_network_training(make_settings: MakeSettings)
     assert model.training
 
 
-def test_a_batch_is_padded_and_says_where() -> None:
-    short, long = an_example(2, text_size=3), an_example(4, text_size=3, seed=1)
-    long.text_features[1] = 0
-    batch = highlight_batch([short, long], 3)
-    assert batch.frame_mask.tolist() == [[True, True, False, False], [True] * 4]
-    assert batch.present[0].tolist() == [[True, True]] * 2 + [[False, False]] * 2
-    assert batch.present[1, :, 1].tolist() == [True, False, True, True]
-    assert batch.is_highlight[1].bool().tolist() == long.is_highlight.tolist()
-    np.testing.assert_array_equal(batch.frame_features[0, :2], short.frame_features)
-    assert (batch.frame_features[0, 2:] == 0).all()
-
-
 def test_padding_does_not_change_the_losses(make_settings: MakeSettings) -> None:
     settings = make_settings(loss={"align": 0.0}, sequence_length=40)
     network = HighlightNetwork(a_model(settings, text_size=3), settings.loss).eval()
@@ -383,29 +367,3 @@ def test_padding_does_not_change_the_losses(make_settings: MakeSettings) -> None
         alone = [network(highlight_batch([piece], 3)).point for piece in pieces]
     expected = (10 * alone[0] + 30 * alone[1]) / 40
     torch.testing.assert_close(together, expected, rtol=1e-5, atol=1e-6)
-
-
-def test_histories_are_forgotten_at_the_rate_that_is_asked_for() -> None:
-    batch = highlight_batch([an_example(2, text_size=3)] * 1000, 3)
-    generator = torch.Generator().manual_seed(0)
-    kept = blurred_pieces(
-        batch, unknown_user_rate=0.2, missing_modality_rate=0.1, generator=generator
-    )
-    forgotten = ~kept.history_mask.any(1)
-    assert 0.15 < forgotten.float().mean() < 0.25
-    assert kept.history_mask[~forgotten].all()
-    assert 0.87 < kept.present.float().mean() < 0.93
-    same = blurred_pieces(
-        batch, unknown_user_rate=0.0, missing_modality_rate=0.0, generator=generator
-    )
-    assert same.history_mask.all()
-    assert same.present.all()
-
-
-def test_pieces_do_not_keep_their_whole_videos() -> None:
-    example = an_example(1000, text_size=3)
-    pieces = HighlightPieces([example.piece(5, 15)])
-    batch = pieces.batch(torch.tensor([0]))
-    assert batch.frame_features.shape == (1, 10, FRAME_SIZE)
-    assert batch.frame_features.untyped_storage().nbytes() == 10 * FRAME_SIZE * 4
-    assert not np.shares_memory(pieces._pieces[0].frame_features, example.frame_features)
