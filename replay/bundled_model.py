@@ -56,7 +56,7 @@ logger = logging.getLogger(__name__)
 class BundleOptions:
     rooms: int = 400
     held_out_rooms: int = 60
-    epochs_together: int = 8
+    epochs_together: int = 10
     epochs_alone: int = 30
     seed: int = 0
 

@@ -154,6 +154,8 @@ class World:
         popularity = _standardised(rng.normal(size=count))
         taste = rng.normal(size=(count, len(ACTIVITIES)))
         taste -= taste.mean(0)
+        # Liking one activity more is liking others less: what is left over is popularity.
+        taste -= (taste * _time_shares()).sum(1, keepdims=True)
         # Mean square 1 as rooms meet activities, so that the streamer's part has variance 1.
         taste /= np.sqrt((taste**2 * _time_shares()).sum(1).mean())
         leads = rng.choice([-1, 0, 1, 2], size=count, p=[0.25, 0.25, 0.3, 0.2])
