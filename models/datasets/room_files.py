@@ -3,7 +3,7 @@
 import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -61,15 +61,33 @@ def load_rooms(path: Path) -> list[LabelledRoom]:
             arrays = {name: file.get_tensor(name) for name in (*_ARRAYS, "lengths")}
     except SafetensorError as error:
         raise ValueError(f"{path}: found {error}, expected a safetensors file") from error
-    ids = json.loads(metadata["ids"])
     lengths = arrays.pop("lengths")
-    if len(ids) != len(lengths) or lengths.sum() != len(arrays["ctr"]):
-        raise ValueError(
-            f"{path}: found {len(ids)} rooms of {lengths.sum()} segments in all and"
-            f" {len(arrays['ctr'])} segments, expected them to agree"
-        )
+    if lengths.ndim != 1 or lengths.dtype != np.int64 or not (lengths > 0).all():
+        raise ValueError(f"{path}: lengths: found {lengths}, expected whole numbers above 0")
+    ids = _checked_ids(path, metadata.get("ids", ""), len(lengths))
+    for name, array in arrays.items():
+        if array.shape[:1] != (lengths.sum(),):
+            raise ValueError(
+                f"{path}: {name}: found {array.shape[:1]} segments, expected {lengths.sum()}"
+                " as in lengths"
+            )
     ends = np.cumsum(lengths)
     return [
         LabelledRoom(room_id, streamer_id, **{n: a[end - size : end] for n, a in arrays.items()})
         for (room_id, streamer_id), size, end in zip(ids, lengths, ends, strict=True)
     ]
+
+
+def _checked_ids(path: Path, text: str, rooms: int) -> list[list[str]]:
+    try:
+        ids = json.loads(text)
+    except json.JSONDecodeError as error:
+        raise ValueError(f"{path}: ids: found {text[:40]!r}, expected JSON") from error
+    is_pairs = isinstance(ids, list) and all(
+        isinstance(pair, list) and [type(each) for each in pair] == [str, str] for pair in ids
+    )
+    if not is_pairs or len(ids) != rooms:
+        raise ValueError(
+            f"{path}: ids: found {text[:40]!r}, expected {rooms} pairs of room and streamer"
+        )
+    return cast(list[list[str]], ids)
