@@ -95,8 +95,7 @@ class ContentCTRConfig(PretrainedConfig):  # type: ignore[misc]
         self.text_encoder_id = text_encoder_id
         self.text_encoder_revision = text_encoder_revision
         self.fusion = fusion
-        # A word alone would fall apart into its letters.
-        self.modalities = modalities if isinstance(modalities, str) else list(modalities)
+        self.modalities = list(modalities) if isinstance(modalities, list | tuple) else modalities
         self.calibration_scale = calibration_scale
         self.calibration_shift = calibration_shift
         self.trained = trained
@@ -129,7 +128,7 @@ class ContentCTRConfig(PretrainedConfig):  # type: ignore[misc]
             ValueError: else.
         """
         listed = self.modalities
-        if not listed or isinstance(listed, str) or not set(listed) <= set(known):
+        if not isinstance(listed, list) or not listed or any(each not in known for each in listed):
             raise ValueError(f"modalities: found {listed!r}, expected some of {known}")
 
 

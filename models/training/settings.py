@@ -1,6 +1,7 @@
 """What a training run is told: a TOML file, checked before anything is loaded."""
 
 import tomllib
+from inspect import signature
 from pathlib import Path
 from typing import Any, Literal
 
@@ -81,13 +82,17 @@ class TrainingSettings(_Section):
             ValueError: a field that the network does not have, or a size it cannot have.
         """
         config = _PRESETS[self.preset]()
-        known = set(config.to_dict())
-        for name in self.network:
+        # transformers gives a config dozens of fields more, which the network never looks at.
+        parameters = signature(ContentCTRConfig).parameters.values()
+        known = [each.name for each in parameters if each.kind is each.KEYWORD_ONLY]
+        for name, value in self.network.items():
             if name not in known:
-                raise ValueError(f"network.{name}: found an unknown field, expected one of config")
-        fields = config.to_dict() | self.network | changes
-        fields.pop("transformers_version", None)
-        return ContentCTRConfig(**fields)
+                raise ValueError(f"network.{name}: found {value!r}, expected one of {known}")
+        fields = {name: getattr(config, name) for name in known} | self.network | changes
+        try:
+            return ContentCTRConfig(**fields)
+        except ValueError as error:
+            raise ValueError(f"network.{error}") from error
 
 
 def load_training_settings(path: Path) -> TrainingSettings:
@@ -99,7 +104,7 @@ def load_training_settings(path: Path) -> TrainingSettings:
     """
     try:
         fields = tomllib.loads(path.read_text(encoding="utf-8"))
-    except tomllib.TOMLDecodeError as error:
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise ValueError(f"{path}: found {error}, expected TOML") from error
     try:
         settings = TrainingSettings.model_validate(fields)
@@ -110,6 +115,10 @@ def load_training_settings(path: Path) -> TrainingSettings:
             for problem in error.errors(include_url=False)
         )
         raise ValueError(f"{path}: {problems}") from error
+    try:
+        settings.network_config()
+    except ValueError as error:
+        raise ValueError(f"{path}: {error}") from error
     return _resolved(settings, path.parent)
 
 
