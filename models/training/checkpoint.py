@@ -46,8 +46,8 @@ def save_checkpoint(
     fields = {"progress": asdict(progress), "param_groups": state["param_groups"]}
     (unfinished / "state.json").write_text(json.dumps(fields, indent=2))
     former = folder.with_name(folder.name + ".old")
-    shutil.rmtree(former, ignore_errors=True)
-    if folder.exists():
+    if folder.exists():  # else a crash left only the former one, which stays until there is another
+        shutil.rmtree(former, ignore_errors=True)
         folder.rename(former)
     unfinished.rename(folder)
     shutil.rmtree(former, ignore_errors=True)
