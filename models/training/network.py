@@ -47,12 +47,12 @@ class SegmentEncoders(nn.Module):
         of their features, as when serving.
         """
         has_picture, has_text = batch.present.unbind(2)
-        pictures = batch.frame_features[has_picture]  # (n, P, height, width, 3)
+        pictures = _never_none(batch.frame_features[has_picture])  # (n, P, height, width, 3)
         if self.training:
             chosen = torch.randint(pictures.shape[1], (len(pictures),))
             pictures = pictures[torch.arange(len(pictures)), chosen.to(pictures.device), None]
         features = self._pictures(pictures.flatten(0, 1)).view(*pictures.shape[:2], -1).mean(1)
-        texts = self._texts(batch.text_features[has_text])
+        texts = self._texts(_never_none(batch.text_features[has_text]))
         return _spread(features, has_picture), _spread(texts, has_text)
 
     def _pictures(self, pictures: Tensor) -> Tensor:
@@ -61,7 +61,7 @@ class SegmentEncoders(nn.Module):
         return output
 
     def _texts(self, token_ids: Tensor) -> Tensor:
-        longest = int((token_ids != 0).sum(1).amax()) if len(token_ids) else 1
+        longest = int((token_ids != 0).sum(1).amax())
         token_ids = token_ids[:, :longest].long()
         # Behind the first separator come the comments, of type 1.
         separators = (token_ids == self.separator_id).long()
@@ -149,7 +149,12 @@ class TrainedNetwork(nn.Module):
 
 
 def _spread(features: Tensor, where: Tensor) -> Tensor:
-    """(B, S, C) with the features (n, C) at the n places where `where` (B, S) is True."""
+    """(B, S, C) with the first n features (n or one more, C) at the n places where `where` is."""
     spread = features.new_zeros(*where.shape, features.shape[-1])
-    spread[where] = features
+    spread[where] = features[: int(where.sum())]
     return spread
+
+
+def _never_none(inputs: Tensor) -> Tensor:
+    """One row of ones in place of none at all, which no encoder takes; `_spread` drops it again."""
+    return inputs if len(inputs) else inputs.new_ones(1, *inputs.shape[1:])

@@ -13,13 +13,13 @@ from typing import Any, Generic, cast
 
 import torch
 from accelerate import Accelerator
-from accelerate.utils import gather_object
+from accelerate.utils import DistributedDataParallelKwargs, gather_object
 from torch import Tensor
 from torch.optim import Adam
 
 from limelight.models.training.checkpoint import Progress, load_checkpoint, save_checkpoint
 from limelight.models.training.evaluation import Evaluation
-from limelight.models.training.metrics_log import MetricsLog
+from limelight.models.training.metrics_log import MetricsLog, defined
 from limelight.models.training.network import Losses, TrainedNetwork
 from limelight.models.training.sequences import Sequences
 from limelight.models.training.settings import TrainingSettings
@@ -29,6 +29,7 @@ CHECKPOINT = "checkpoint"
 _LOG_EVERY_STEPS = 10
 # Odd and large, so that neighbouring seeds, epochs and steps get generators far apart.
 _SEED_STRIDES = (1_000_003, 10_007)
+_SEEDS = 2**63
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +71,7 @@ def train(
     Args:
         network: its initial weights are the caller's, as is their seed.
         training, validation: with features, or with what the network's encoders want.
-        on_step: called on the main process after each step and each epoch.
+        on_step: called on the main process after each step.
         resume: go on from `settings.out`'s checkpoint if there is one.
 
     Raises:
@@ -91,14 +92,20 @@ def train_on(
     resume: bool = False,
 ) -> Trained[NetworkT_co, FoundT]:
     """Train on any task, as `train` does on rooms; the files and errors are the same."""
-    accelerator = Accelerator(mixed_precision=_precision(settings))
+    accelerator = Accelerator(
+        mixed_precision=_precision(settings),
+        # Without a hint, several processes without a GPU each think they are alone.
+        cpu=not torch.accelerator.is_available(),
+        # A fusion may not look at the streamer, and BERT has a pooler that nobody asks.
+        kwargs_handlers=[DistributedDataParallelKwargs(find_unused_parameters=True)],
+    )
     if settings.batch_size < accelerator.num_processes:
         raise ValueError(
             f"batch_size: found {settings.batch_size} for {accelerator.num_processes} processes,"
             " expected at least one sequence for each"
         )
     # Every process draws its own orders and dropout.
-    torch.manual_seed(settings.seed * _SEED_STRIDES[0] + accelerator.process_index)
+    torch.manual_seed((settings.seed * _SEED_STRIDES[0] + accelerator.process_index) % _SEEDS)
     trainable = [each for each in task.network.parameters() if each.requires_grad]
     optimizer = Adam(trainable, lr=settings.learning_rate)
     run = _Run(task, optimizer, accelerator, settings, on_step)
@@ -135,7 +142,8 @@ class _Run(Generic[NetworkT_co, FoundT]):
 
     def run(self) -> Trained[NetworkT_co, FoundT]:
         settings, is_main = self._settings, self._accelerator.is_main_process
-        log = MetricsLog(settings.out, self._progress.total_steps) if is_main else nullcontext()
+        done = self._progress
+        log = MetricsLog(settings.out, done.total_steps, done.epoch) if is_main else nullcontext()
         best: FoundT | None = None
         with log as metrics:
             while self._progress.epoch < settings.epochs and not self._has_stopped():
@@ -196,7 +204,12 @@ class _Run(Generic[NetworkT_co, FoundT]):
     def _batches(self, epoch: int) -> list[Tensor]:
         """The epoch's cuts in batches; what does not fill the last one is left to other epochs."""
         cuts = self._task.cuts(_generator(self._settings.seed, epoch, -1))
-        size = self._settings.batch_size
+        size, processes = self._settings.batch_size, self._accelerator.num_processes
+        if len(cuts) < processes:
+            raise ValueError(
+                f"sequences: found {len(cuts)} for {processes} processes, expected at least one"
+                " for each"
+            )
         if len(cuts) <= size:
             return [cuts]
         return [cuts[at : at + size] for at in range(0, len(cuts) - size + 1, size)]
@@ -206,7 +219,8 @@ class _Run(Generic[NetworkT_co, FoundT]):
         progress, tau = self._progress, self._task.watched(found)
         self._tau = tau
         # A validation set whose windows all are constant has no tau: then the last epoch is best.
-        rises = math.isnan(tau) or progress.best_tau is None or tau > progress.best_tau
+        # But a network that has come to predict a constant is no better than one with a tau.
+        rises = progress.best_tau is None or tau > progress.best_tau
         figures: dict[str, Any] = asdict(cast(Any, found))
         if metrics is not None:
             metrics.write(progress.total_steps, epoch=progress.epoch, **figures)
@@ -234,7 +248,7 @@ class _Run(Generic[NetworkT_co, FoundT]):
         tensors = {n: t.detach().cpu().contiguous() for n, t in self._network.state_dict().items()}
         save_file(tensors, out / "best.part")
         (out / "best.part").replace(out / "best.safetensors")
-        (out / "best.json").write_text(json.dumps(figures, indent=2))
+        (out / "best.json").write_text(json.dumps(defined(figures), indent=2))
 
     def _load_best(self) -> None:
         from safetensors.torch import load_file
@@ -246,7 +260,7 @@ class _Run(Generic[NetworkT_co, FoundT]):
 
 def _generator(seed: int, epoch: int, step: int) -> torch.Generator:
     number = (seed * _SEED_STRIDES[0] + epoch) * _SEED_STRIDES[1] + step + 1
-    return torch.Generator().manual_seed(number)
+    return torch.Generator().manual_seed(number % _SEEDS)
 
 
 def _parts(losses: Losses) -> Iterator[tuple[str, Tensor]]:
