@@ -210,5 +210,5 @@ def test_features_of_different_sizes_are_refused(make_rooms, name: str) -> None:
 
 
 def test_pictures_of_different_sizes_are_refused() -> None:
-    with pytest.raises(ValueError, match="pictures: found sizes .*, expected one size"):
+    with pytest.raises(ValueError, match=r"pictures: found sizes .*, expected one size"):
         Sequences([raw_room(2), raw_room(2, size=6)], 10)
