@@ -257,6 +257,9 @@ def test_an_epoch_that_predicts_a_constant_is_not_the_best(
     taus = [line["tau"] for line in metrics(settings.out)]
     assert taus[0] is not None and taus[1:] == [None, None]
     assert (trained.best_epoch, trained.best.tau) == (0, taus[0])
+    # The network is the first epoch's again, not the last one's.
+    found = evaluate(predict(trained.network, held_out), measured_ctrs(held_out))
+    assert found == trained.best
 
 
 @pytest.mark.parametrize("ctr", [0.0, 0.3, 1.0])
