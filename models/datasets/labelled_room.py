@@ -110,6 +110,10 @@ class RawRoom:
         room_id, streamer_id, present, ctr, counts: as `LabelledRoom`.
         pictures: (S, P, height, width, 3) uint8 RGB, P pictures of each segment.
         token_ids: (S, length) int32, speech and comments as the tokenizer gives the pair, 0-padded.
+
+    Raises:
+        ValueError: lengths that differ, pictures that are not RGB bytes, or a segment that is said
+            to have text and holds no token.
     """
 
     room_id: str
@@ -122,3 +126,26 @@ class RawRoom:
 
     def __len__(self) -> int:
         return len(self.ctr)
+
+    def __post_init__(self) -> None:
+        segments = len(self.ctr)
+        for name in ("pictures", "token_ids", "present", "counts"):
+            found = len(getattr(self, name))
+            if found != segments:
+                raise ValueError(
+                    f"room {self.room_id}: {name}: found {found} segments, expected {segments}"
+                )
+        if self.pictures.ndim != 5 or self.pictures.shape[-1] != 3:
+            raise ValueError(
+                f"room {self.room_id}: pictures: found {self.pictures.shape},"
+                f" expected ({segments}, any, any, any, 3)"
+            )
+        if self.pictures.dtype != np.uint8:
+            found_type = self.pictures.dtype
+            raise ValueError(f"room {self.room_id}: pictures: found {found_type}, expected uint8")
+        silent = self.present[:, 1] & ~self.token_ids.any(axis=1)
+        if silent.any():
+            raise ValueError(
+                f"room {self.room_id}: token_ids: found no token in segment"
+                f" {int(np.argmax(silent))}, expected some or a masked segment"
+            )

@@ -31,17 +31,35 @@ def test_a_room_is_as_long_as_its_segments() -> None:
     assert len(room()) == 3
 
 
+def raw_room(**changes: object) -> RawRoom:
+    fields: dict[str, object] = {
+        "room_id": "r",
+        "streamer_id": "s",
+        "pictures": np.zeros((2, 1, 4, 4, 3), np.uint8),
+        "token_ids": np.array([[2, 3, 0], [0, 0, 0]], np.int32),
+        "present": np.array([[True, True], [True, False]]),
+        "ctr": np.array([0.1, NAN], np.float32),
+        "counts": np.zeros((2, 8), np.float32),
+    }
+    return RawRoom(**{**fields, **changes})
+
+
 def test_a_raw_room_is_as_long_as_its_segments() -> None:
-    fields = {"present": np.ones((5, 2), np.bool_), "counts": np.zeros((5, 8), np.float32)}
-    raw = RawRoom(
-        room_id="7",
-        streamer_id="a",
-        pictures=np.zeros((5, 1, 4, 4, 3), np.uint8),
-        token_ids=np.zeros((5, 6), np.int32),
-        ctr=np.full(5, NAN, np.float32),
-        **fields,
-    )
-    assert len(raw) == 5
+    assert len(raw_room()) == 2
+
+
+@pytest.mark.parametrize(
+    ("change", "text"),
+    [
+        ({"token_ids": np.ones((3, 3), np.int32)}, "token_ids: found 3 segments, expected 2"),
+        ({"pictures": np.zeros((2, 4, 4, 3), np.uint8)}, r"pictures: found \(2, 4, 4, 3\)"),
+        ({"pictures": np.zeros((2, 1, 4, 4, 3))}, "pictures: found float64, expected uint8"),
+        ({"present": np.ones((2, 2), bool)}, "token_ids: found no token in segment 1"),
+    ],
+)
+def test_a_raw_room_refuses_what_encoders_could_not_take(change, text) -> None:
+    with pytest.raises(ValueError, match=text):
+        raw_room(**change)
 
 
 @pytest.mark.parametrize(
