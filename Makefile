@@ -4,7 +4,7 @@ BENCH_VENV ?= .venv-bench
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: demo test check fmt bench clean
+.PHONY: demo test check fmt bench tables weights clean
 
 demo: $(STAMP)  ## play the bundled recordings as live rooms, end to end
 	$(BIN)/limelight demo
@@ -23,6 +23,13 @@ fmt: $(STAMP)
 
 bench: $(BENCH_VENV)/.installed  ## measure, beside the libraries that others use; minutes
 	$(BENCH_VENV)/bin/python -m tests.bench
+
+tables: $(STAMP)  ## the paper's tables on simulated platforms, into docs/results.md; an hour
+	$(BIN)/limelight tables --training-rooms 600 --test-rooms 200 --epochs 6
+
+weights: $(STAMP)  ## train the bundled weights anew and compare them; an hour
+	$(BIN)/python -m limelight.replay.bundled_model
+	$(BIN)/python -m limelight.replay.bundled_comparison
 
 # torch comes from the constraints file first: asked for through a range alone, pip may fetch the
 # newest CUDA build with several gigabytes of libraries that a CPU machine cannot use.

@@ -32,12 +32,13 @@ from limelight.engine.tiny_encoders import (
     tiny_text_encoder,
 )
 from limelight.engine.weights import weights_revision
+from limelight.models.contentctr.config import tiny
 from limelight.models.contentctr.model import ContentCTR
 from limelight.models.datasets.labelled_room import LabelledRoom, RawRoom
 from limelight.models.training.evaluation import Evaluation, evaluate, measured_ctrs, predict
 from limelight.models.training.network import SegmentEncoders, TrainedNetwork
 from limelight.models.training.sequences import Sequences
-from limelight.models.training.settings import TrainingSettings
+from limelight.models.training.settings import LossSettings, TrainingSettings
 from limelight.models.training.trainer import StepSeen, train
 from limelight.replay.simulator.raw_rooms import raw_rooms
 from limelight.replay.simulator.world import World, WorldConfig
@@ -72,14 +73,7 @@ def train_bundled(options: BundleOptions, work: Path, out: Path, console: Consol
     world = bundled_world(options.seed)
     frames = tiny_frame_encoder(device=_CPU, weights=None)
     texts = tiny_text_encoder(device=_CPU, weights=None, max_tokens=_MAX_TOKENS)
-    sets = {
-        name: _raw(world, range(first, first + count), frames, texts, name, console)
-        for name, first, count in (
-            ("training", TRAINING_ROOMS, options.rooms),
-            ("validation", VALIDATION_ROOMS, options.held_out_rooms),
-            ("test", TEST_ROOMS, options.held_out_rooms),
-        )
-    }
+    sets = _raw_sets(world, options, frames, texts, console)
     together = TrainingSettings(
         preset="tiny",
         out=work / "together",
@@ -123,6 +117,33 @@ def train_bundled(options: BundleOptions, work: Path, out: Path, console: Consol
     }
     (out / "training.json").write_text(json.dumps(note, indent=2) + "\n")
     return found
+
+
+def encoded_rooms(options: BundleOptions, console: Console) -> dict[str, list[LabelledRoom]]:
+    """Training, validation and test rooms with the features of the bundled encoders."""
+    frames = tiny_frame_encoder(device=_CPU)
+    texts = tiny_text_encoder(device=_CPU, max_tokens=_MAX_TOKENS)
+    sets = _raw_sets(bundled_world(options.seed), options, frames, texts, console)
+    encoders = _encoders(frames, texts)
+    network = TrainedNetwork(ContentCTR(tiny()), LossSettings(), encoders)
+    return {name: _encoded(rooms, network) for name, rooms in sets.items()}
+
+
+def _raw_sets(
+    world: World,
+    options: BundleOptions,
+    frames: FrameEncoder,
+    texts: TextEncoder,
+    console: Console,
+) -> dict[str, list[RawRoom]]:
+    return {
+        name: _raw(world, range(first, first + count), frames, texts, name, console)
+        for name, first, count in (
+            ("training", TRAINING_ROOMS, options.rooms),
+            ("validation", VALIDATION_ROOMS, options.held_out_rooms),
+            ("test", TEST_ROOMS, options.held_out_rooms),
+        )
+    }
 
 
 def _raw(

@@ -53,20 +53,32 @@ def run_experiment(experiment: Experiment, seed: int, size: RunSize) -> dict[str
     return {"name": experiment.name, "seed": seed, **asdict(size), **asdict(found)}
 
 
-def stored_run(experiment: Experiment, seed: int, size: RunSize, folder: Path) -> dict[str, Any]:
-    """The measures, from `folder` if the same run was made before; else run and stored there."""
-    safe = "".join(c if c.isalnum() else "-" for c in experiment.name)
-    path = folder / f"{safe}-seed{seed}.json"
-    if path.exists():
-        stored: dict[str, Any] = json.loads(path.read_text())
-        if all(stored.get(name) == value for name, value in asdict(size).items()):
-            return stored
+def find_run(
+    experiment: Experiment, seed: int, size: RunSize, folder: Path
+) -> dict[str, Any] | None:
+    """The measures of the same run in `folder`, if it was made before."""
+    path = _run_path(experiment, seed, folder)
+    if not path.exists():
+        return None
+    stored: dict[str, Any] = json.loads(path.read_text())
+    same = all(stored.get(name) == value for name, value in asdict(size).items())
+    return stored if same else None
+
+
+def run_and_store(experiment: Experiment, seed: int, size: RunSize, folder: Path) -> dict[str, Any]:
+    """The measures, which lie in `folder` when this returns."""
     found = run_experiment(experiment, seed, size)
     folder.mkdir(parents=True, exist_ok=True)
+    path = _run_path(experiment, seed, folder)
     unfinished = path.with_suffix(".part")
     unfinished.write_text(json.dumps(found, indent=2))
     unfinished.replace(path)
     return found
+
+
+def _run_path(experiment: Experiment, seed: int, folder: Path) -> Path:
+    safe = "".join(c if c.isalnum() else "-" for c in experiment.name)
+    return folder / f"{safe}-seed{seed}.json"
 
 
 def energy_predictions(rooms: list[LabelledRoom]) -> list[NDArray[np.float64]]:

@@ -1,7 +1,6 @@
 """`limelight tables`: the paper's Tables 1, 3 and 4 on simulated platforms, written as Markdown."""
 
 import multiprocessing
-from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,7 +10,7 @@ import numpy as np
 from rich.console import Console
 from rich.progress import MofNCompleteColumn, Progress, TimeElapsedColumn
 
-from limelight.replay.tables.experiment_run import RunSize, stored_run
+from limelight.replay.tables.experiment_run import RunSize, find_run, run_and_store
 from limelight.replay.tables.experiments import (
     CONTENTCTR,
     ID_BASELINES,
@@ -21,6 +20,7 @@ from limelight.replay.tables.experiments import (
     Experiment,
     all_experiments,
 )
+from limelight.replay.tables.markdown import between_markers, row, spread
 
 Runs = dict[str, list[dict[str, Any]]]
 
@@ -44,8 +44,27 @@ def make_tables(options: TableOptions, console: Console) -> Runs:
     """
     if options.seeds < 2:
         raise ValueError(f"seeds: found {options.seeds}, expected at least 2")
-    wanted = [(each, seed) for seed in range(options.seeds) for each in all_experiments()]
     runs: Runs = {each.name: [] for each in all_experiments()}
+    wanted = []
+    for seed in range(options.seeds):
+        for each in all_experiments():
+            stored = find_run(each, seed, options.size, options.work)
+            if stored is None:
+                wanted.append((each, seed))
+            else:
+                runs[each.name].append(stored)
+    if wanted:
+        _run_all(wanted, options, runs, console)
+    for found_runs in runs.values():
+        found_runs.sort(key=lambda run: run["seed"])
+    between_markers(options.out, "tables", [*tables_text(runs), *_findings(runs)])
+    return runs
+
+
+def _run_all(
+    wanted: list[tuple[Experiment, int]], options: TableOptions, runs: Runs, console: Console
+) -> None:
+    """Make the runs, several processes at once, and add their measures to `runs`."""
     # Spawned: a forked child would inherit threads of torch in an unknown state.
     context = multiprocessing.get_context("spawn")
     columns = (*Progress.get_default_columns(), MofNCompleteColumn(), TimeElapsedColumn())
@@ -55,7 +74,8 @@ def make_tables(options: TableOptions, console: Console) -> Runs:
     ):
         task = progress.add_task("training", total=len(wanted))
         futures = [
-            pool.submit(stored_run, each, seed, options.size, options.work) for each, seed in wanted
+            pool.submit(run_and_store, each, seed, options.size, options.work)
+            for each, seed in wanted
         ]
         try:
             for future in as_completed(futures):
@@ -66,21 +86,6 @@ def make_tables(options: TableOptions, console: Console) -> Runs:
         except BaseException:
             pool.shutdown(wait=False, cancel_futures=True)
             raise
-    for found_runs in runs.values():
-        found_runs.sort(key=lambda run: run["seed"])
-    _write(options, runs)
-    return runs
-
-
-def _write(options: TableOptions, runs: Runs) -> None:
-    begin, end = "<!-- tables: begin -->", "<!-- tables: end -->"
-    section = "\n".join([begin, *tables_text(runs), *_findings(runs), end])
-    text = options.out.read_text(encoding="utf-8") if options.out.exists() else f"{begin}\n{end}\n"
-    if begin not in text or end not in text:
-        raise ValueError(f"{options.out}: found no {begin} ... {end}, expected both markers")
-    before, rest = text.split(begin, 1)
-    options.out.parent.mkdir(parents=True, exist_ok=True)
-    options.out.write_text(before + section + rest.split(end, 1)[1], encoding="utf-8")
 
 
 def tables_text(runs: Runs) -> list[str]:
@@ -91,8 +96,8 @@ def tables_text(runs: Runs) -> list[str]:
         lines += ["", f"## {title}", ""]
         head = ["method", "tau", "against ContentCTR", "tau, paper", "against ContentCTR, paper"]
         head += ["avg. s/y", "avg. s/y, paper", "mean s / mean y"] if with_ratio else []
-        lines += [_row(head), _row(["---"] * len(head))]
-        lines += [_row(_cells(each, runs, with_ratio)) for each in experiments]
+        lines += [row(head), row(["---"] * len(head))]
+        lines += [row(_cells(each, runs, with_ratio)) for each in experiments]
     return [*lines, ""]
 
 
@@ -101,16 +106,16 @@ def _cells(experiment: Experiment, runs: Runs, with_ratio: bool) -> list[str]:
     paper = experiment.paper_tau
     cells = [
         experiment.name,
-        _spread(_values(runs, experiment.name, "tau")),
-        "" if experiment.name == CONTENTCTR else _spread(_gaps(runs, experiment.name), sign="+"),
+        spread(_values(runs, experiment.name, "tau")),
+        "" if experiment.name == CONTENTCTR else spread(_gaps(runs, experiment.name), sign="+"),
         "" if paper is None else f"{paper:.4f}",
         "" if paper in (None, paper_ours) else f"{(paper or 0) - paper_ours:+.4f}",
     ]
     if with_ratio:
         cells += [
-            _spread(_values(runs, experiment.name, "mean_ratio")),
+            spread(_values(runs, experiment.name, "mean_ratio")),
             "" if experiment.paper_ratio is None else f"{experiment.paper_ratio:.4f}",
-            _spread(_values(runs, experiment.name, "ratio_of_means")),
+            spread(_values(runs, experiment.name, "ratio_of_means")),
         ]
     return cells
 
@@ -153,14 +158,6 @@ def _gaps(runs: Runs, name: str) -> list[float]:
     """Seed by seed, how far a method is above ContentCTR."""
     ours = _values(runs, CONTENTCTR, "tau")
     return [a - b for a, b in zip(_values(runs, name, "tau"), ours, strict=True)]
-
-
-def _spread(values: Sequence[float], sign: str = "") -> str:
-    return f"{np.mean(values):{sign}.4f} ± {np.std(values, ddof=1):.4f}"
-
-
-def _row(cells: Sequence[str]) -> str:
-    return f"| {' | '.join(cells)} |"
 
 
 def _yes(holds: bool) -> str:
