@@ -1,4 +1,4 @@
-"""The network that scores: from a folder, or untrained over the encoders in use."""
+"""The network that scores: the bundled one, one from a folder, or untrained over any encoders."""
 
 from pathlib import Path
 
@@ -7,10 +7,12 @@ import torch
 from limelight.engine.errors import EncoderMismatch
 from limelight.engine.frame_encoder import FrameEncoder
 from limelight.engine.text_encoder import TextEncoder
+from limelight.engine.tiny_encoders import PRETRAINED, TINY
 from limelight.models.contentctr.config import tiny
 from limelight.models.contentctr.model import ContentCTR
 
 TINY_UNTRAINED = "tiny-untrained"
+BUNDLED_NETWORK = PRETRAINED / "contentctr"
 
 _SEED = 0
 
@@ -32,14 +34,17 @@ def untrained_network(frame_encoder: FrameEncoder, text_encoder: TextEncoder) ->
 
 
 def load_network(folder: str | Path) -> ContentCTR:
-    """The network that `save_pretrained` wrote there; safetensors only.
+    """The network that `save_pretrained` wrote there, or the bundled "tiny"; safetensors only.
 
     Raises:
         ValueError: not a folder, or its config names no model version.
         OSError: the folder holds no config or no safetensors.
     """
+    if folder == TINY:
+        folder = BUNDLED_NETWORK
     if not Path(folder).is_dir():
-        raise ValueError(f"model: found {str(folder)!r}, expected {TINY_UNTRAINED} or a folder")
+        expected = f"{TINY}, {TINY_UNTRAINED} or a folder"
+        raise ValueError(f"model: found {str(folder)!r}, expected {expected}")
     model: ContentCTR = ContentCTR.from_pretrained(
         folder, use_safetensors=True, dtype=torch.float32
     ).eval()

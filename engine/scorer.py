@@ -234,8 +234,8 @@ class Scorer:
 def load_scorer(settings: EngineSettings, frame_encoder: FrameEncoder | None = None) -> Scorer:
     """A scorer by settings. A process that also encodes frames passes its frame encoder.
 
-    Without one, the frame encoder is loaded only where the network must be fitted to it. A number
-    of torch threads above 0 is set for the whole process.
+    Without one, the frame encoder is loaded only where an untrained network must be fitted to it.
+    A number of torch threads above 0 is set for the whole process.
     """
     device = choose_device(settings.device)
     if settings.torch_threads:

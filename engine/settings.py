@@ -20,13 +20,14 @@ class EngineSettings:
     """Which networks score, how, and within which bounds.
 
     Encoders are "tiny" (bundled) or a hub name or folder that transformers can load. `model` is
-    "tiny-untrained" or a folder written by `save_pretrained`. Above `explain_above` the number
-    decided on is explained by its modality shares, which costs a second decode step.
+    "tiny" (bundled, trained on simulated rooms), "tiny-untrained" (over any encoders; comment
+    energy then decides) or a folder written by `save_pretrained`. A CTR above `explain_above` is
+    explained by its modality shares, which costs a second decode step.
     """
 
     frame_encoder: str = "tiny"
     text_encoder: str = "tiny"
-    model: str = "tiny-untrained"
+    model: str = "tiny"
     semantics: Literal["rolling", "window"] = "rolling"
     device: str = "auto"
     torch_threads: int = 0  # 0 leaves the choice to torch
@@ -40,7 +41,7 @@ class EngineSettings:
     max_image_pixels: int = 40_000_000
     max_text_tokens: int = 128
 
-    explain_above: float = 0.5
+    explain_above: float = 0.15
 
     def __post_init__(self) -> None:
         for name in _POSITIVE:

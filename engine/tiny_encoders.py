@@ -93,7 +93,7 @@ def tiny_text_encoder(
 
 def _load(model: SwinModel | BertModel, weights: Path | None) -> str:
     """Puts the weights in, and gives their revision."""
-    if weights is None or not weights.exists():
+    if weights is None:
         return UNTRAINED_REVISION
     model.load_state_dict(load_file(weights))
     return weights_revision([weights])

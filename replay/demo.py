@@ -23,9 +23,10 @@ from rich.console import Console
 from limelight.engine.errors import LimelightError
 from limelight.replay.demo_state import DemoState, RoomSeen
 from limelight.replay.live_view import LiveView
+from limelight.replay.measured_ctr import measured_ctrs
 from limelight.replay.observer import observe
 from limelight.replay.player import play
-from limelight.replay.recording import load_recording
+from limelight.replay.recording import Recording, load_recording
 from limelight.replay.report import write_report
 from limelight.replay.system import running_system
 from limelight.streams.child import Child
@@ -72,7 +73,13 @@ async def run_demo(options: DemoOptions, settings: Settings, console: Console) -
             raise ValueError(
                 f"{recording.folder}: found engagement alone, expected pictures, speech or comments"
             )
-    state = DemoState({recording.room_id: RoomSeen() for recording in recordings})
+    segment_ms = settings.assembler.segment_ms
+    state = DemoState(
+        {
+            recording.room_id: RoomSeen(measured=_measured(recording, base_ms, segment_ms))
+            for recording in recordings
+        }
+    )
     started_s = time.monotonic()
     async with AsyncExitStack() as stack:
         console.print("starting broker, receiver, worker and engine ...")
@@ -106,7 +113,6 @@ async def run_demo(options: DemoOptions, settings: Settings, console: Console) -
         }
         encoded = orjson.dumps(summary, option=orjson.OPT_INDENT_2)
         (options.out_dir / "summary.json").write_bytes(encoded)
-        segment_ms = settings.assembler.segment_ms
         write_report(recordings, state, options.out_dir, base_ms=base_ms, segment_ms=segment_ms)
         console.print()
         for line in state.told():
@@ -116,6 +122,14 @@ async def run_demo(options: DemoOptions, settings: Settings, console: Console) -
         if options.keep:
             await _keep(console, settings, push.endpoint, children)
     return state
+
+
+def _measured(recording: Recording, base_ms: int, segment_ms: int) -> dict[int, float]:
+    """The measured CTRs by event time; none where segments are not aligned to the start."""
+    if not recording.align_to_start:
+        return {}
+    found = measured_ctrs(recording, segment_ms)
+    return {base_ms + start_ms: ctr for start_ms, ctr in found.items()}
 
 
 @asynccontextmanager

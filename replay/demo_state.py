@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from limelight.engine.score import Score
+from limelight.kernels.ranking import kendall_tau
 
 # What the summary tells of a highlight.
 _TOLD = ("room_id", "kind", "start_ms", "end_ms", "decided_by", "baseline", "rise", "reason")
@@ -18,8 +19,23 @@ class RoomSeen:
 
     scores: dict[int, Score] = field(default_factory=dict)
     highlights: dict[str, dict[str, Any]] = field(default_factory=dict)  # newest event by highlight
+    measured: dict[int, float] = field(default_factory=dict)  # CTR by the segment's start, ms
     latency_ms: int = 0
     finished: bool = False
+
+    @property
+    def tau(self) -> float | None:
+        """Kendall's tau of predicted against measured CTR over the whole room, if there is one."""
+        pairs = [
+            (score.ctr, self.measured[score.start_ms])
+            for _, score in sorted(self.scores.items())
+            if score.start_ms in self.measured
+        ]
+        if len(pairs) < 2:
+            return None
+        predicted, measured = np.array(pairs, np.float64).T[:, None]
+        tau = float(kendall_tau(predicted, measured)[0])
+        return None if np.isnan(tau) else tau
 
     @property
     def newest(self) -> Score | None:
@@ -119,6 +135,11 @@ class DemoState:
             "dead_letters": len(self.dead_letters),
             "close_to_score_ms": _percentiles(self.close_to_score_ms),
             "close_to_delivery_ms": _percentiles(list(self.delivered.values())),
+            "tau_predicted_against_measured_ctr": {
+                room_id: None if room.tau is None else round(room.tau, 4)
+                for room_id, room in self.rooms.items()
+                if room.measured
+            },
             "highlights": [
                 {"id": highlight_id, **{name: event["data"][name] for name in _TOLD}}
                 for room in self.rooms.values()
@@ -127,7 +148,7 @@ class DemoState:
         }
 
     def told(self) -> list[str]:
-        """The summary in three lines, for a person."""
+        """The summary in a few lines, for a person."""
         figures = self.summary()
         score, delivery = figures["close_to_score_ms"], figures["close_to_delivery_ms"]
         return [
@@ -139,6 +160,11 @@ class DemoState:
             f" {figures['delivered_again']} delivered twice",
             f"segment close to score {score['p50']} ms (p99 {score['p99']}), to delivery"
             f" {delivery['p50']} ms (p99 {delivery['p99']})",
+            *(
+                f"{room_id}: predicted CTR against clicks, Kendall's tau {room.tau:.2f}"
+                for room_id, room in self.rooms.items()
+                if room.tau is not None
+            ),
         ]
 
 

@@ -53,7 +53,7 @@ class LiveView:
         rooms = self._state.rooms
         table = Table(pad_edge=False)
         table.add_column("room", overflow="fold")
-        for name in ("at", "ctr", "energy", "decides", "highlights", "to score"):
+        for name in ("at", "ctr", "clicked", "energy", "decides", "highlights", "to score"):
             table.add_column(name, justify="right", no_wrap=True)
         for recording in self._recordings:
             table.add_row(*self._row(recording.room_id))
@@ -64,19 +64,23 @@ class LiveView:
         trained = any(
             room.newest and room.newest.decided_by == "network" for room in rooms.values()
         )
-        remark = "" if trained else "ctr: output of an untrained network, no prediction"
+        remark = "ctr: predicted; clicked: what viewers did, clicks an impression"
+        if not trained:
+            remark = "ctr: output of an untrained network, no prediction"
         return Group(table, Text(remark, style="dim"), bar, place)
 
     def _row(self, room_id: str) -> list[str]:
         room = self._state.rooms[room_id]
         score = room.newest
         if score is None:
-            return [room_id, "waiting", "", "", "", "", ""]
+            return [room_id, "waiting", "", "", "", "", "", ""]
+        clicked = room.measured.get(score.start_ms)
         is_open = any(e["data"]["kind"] != "closed" for e in room.highlights.values())
         return [
             room_id,
             _clock(score.start_ms - self._base_ms),
             f"{score.ctr:.3f}",
+            "" if clicked is None else f"{clicked:.3f}",
             f"{score.energy:.3f}",
             score.decided_by,
             f"{len(room.highlights)}{' (on)' if is_open else ''}",

@@ -2,6 +2,7 @@
 
 import base64
 import io
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -47,6 +48,9 @@ class RoomChart:
 
     recording: Recording
     ctr: str
+    measured: str
+    top_ctr: float
+    tau: float | None
     energy: str
     bars: list[tuple[float, float, float]]
     bands: list[Band]
@@ -95,11 +99,21 @@ def _chart(recording: Recording, state: DemoState, base_ms: int, segment_ms: int
     def line(values: list[tuple[int, float]]) -> str:
         return " ".join(f"{x(t)},{round((1 - v) * CHART_HEIGHT, 1)}" for t, v in values)
 
+    top_ctr = _round_top([*(score.ctr for score in scores), *room.measured.values()])
     most = max((score.reasons.comment_count for score in scores), default=0)
     highlights = sorted(room.highlights.values(), key=lambda event: event["data"]["start_ms"])
     return RoomChart(
         recording=recording,
-        ctr=line([(score.end_ms, score.ctr) for score in scores]),
+        ctr=line([(score.end_ms, score.ctr / top_ctr) for score in scores]),
+        measured=line(
+            [
+                (score.end_ms, room.measured[score.start_ms] / top_ctr)
+                for score in scores
+                if score.start_ms in room.measured
+            ]
+        ),
+        top_ctr=top_ctr,
+        tau=room.tau,
         energy=line([(score.end_ms, score.energy) for score in scores]),
         bars=[_bar(score, x, most) for score in scores],
         bands=[
@@ -119,6 +133,11 @@ def _chart(recording: Recording, state: DemoState, base_ms: int, segment_ms: int
         trained=any(score.decided_by == "network" for score in scores),
         most_comments=most,
     )
+
+
+def _round_top(ctrs: list[float]) -> float:
+    """Where the scale of the CTR curves ends: the next 10 % above them."""
+    return math.ceil(max(ctrs, default=1.0) * 10 + 1e-9) / 10
 
 
 def _bar(score: Score, x: Any, most: int) -> tuple[float, float, float]:

@@ -136,13 +136,14 @@ class HighlightDetector:
 
     def _opens(self, trend: RoomTrend, score: Score, value: float) -> bool:
         settings = self._settings
+        floor = settings.ctr_floor if score.decided_by == "network" else settings.floor
         trend.opened_ms = [ms for ms in trend.opened_ms if ms > score.start_ms - HOUR_MS]
         return (
             trend.seen >= settings.warm_up_segments
             and score.segment_index > trend.cool_until_index
             and len(trend.opened_ms) < settings.hourly_budget
             and value > trend.previous
-            and value >= self._threshold(trend, settings.spread_factor, settings.floor)
+            and value >= self._threshold(trend, settings.spread_factor, floor)
         )
 
     def _threshold(self, trend: RoomTrend, factor: float, floor: float) -> float:

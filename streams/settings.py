@@ -67,13 +67,14 @@ class AssemblerSettings(_Section):
 
 
 class DetectorSettings(_Section):
-    """`floor`, `rise` and `spread_factor` apply to the number a score was decided on.
+    """`spread_factor` and the rest apply to the number a score was decided on.
 
-    The default floor suits comment energy (0.5 = no livelier than usual); a trained model's CTR
-    wants one from the platform's own distribution.
+    `floor` is for comment energy (0.5 = no livelier than usual), `ctr_floor` for a network's CTR;
+    the latter wants a value from the platform's own distribution.
     """
 
     floor: float = Field(0.58, ge=0, le=1)
+    ctr_floor: float = Field(0.15, ge=0, le=1)
     spread_factor: float = Field(1.5, ge=0)
     close_spread_factor: float = Field(0.5, ge=0)
     baseline_half_life_segments: float = Field(10.0, gt=0)

@@ -21,7 +21,7 @@ def test_the_untrained_network_is_always_the_same_and_says_what_it_is() -> None:
 
 
 def test_a_name_that_is_no_folder_is_refused_without_asking_the_hub() -> None:
-    with pytest.raises(ValueError, match="model: found 'no-such', expected tiny-untrained or a"):
+    with pytest.raises(ValueError, match="found .no-such., expected tiny, tiny-untrained or a"):
         load_network("no-such")
 
 

@@ -11,7 +11,7 @@ from limelight.engine.settings import EngineSettings
 def test_the_defaults_need_no_download_and_no_gpu() -> None:
     settings = EngineSettings()
     assert (settings.frame_encoder, settings.text_encoder) == ("tiny", "tiny")
-    assert settings.model == "tiny-untrained"
+    assert settings.model == "tiny"
     assert settings.semantics == "rolling"
 
 
