@@ -42,10 +42,11 @@ def modality_shares(
 ) -> dict[str, float]:
     """How the CTR divides: each modality's share of what is lost when one of them is masked.
 
-    A modality without which the CTR would be as high or higher has no share.
+    A modality without which the CTR would be as high or higher has no share. What is lost counts
+    from 0.0001 on: where nothing is, the last bits of a float must not decide who gets it all.
     """
-    picture = max(0.0, ctr - ctr_without_picture)
-    text = max(0.0, ctr - ctr_without_text)
+    picture = max(0.0, round(ctr - ctr_without_picture, 4))
+    text = max(0.0, round(ctr - ctr_without_text, 4))
     lost = (picture + text) or 1.0
     return {PICTURE: picture / lost, TEXT: text / lost}
 

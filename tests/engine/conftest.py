@@ -5,6 +5,8 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
+from limelight.engine.tiny_encoders import FRAME_WEIGHTS
+from limelight.engine.weights import weights_revision
 from limelight.engine.window import Segment, Window
 
 SEGMENT_MS = 30_000
@@ -47,7 +49,7 @@ def window(
         "room_started_ms": 0,
         "segment_ms": SEGMENT_MS,
         "encoder_id": "tiny",
-        "encoder_revision": "untrained-seed0",
+        "encoder_revision": weights_revision([FRAME_WEIGHTS]),
         "segments": segments,
     }
     return Window(**{**fields, **changes})  # type: ignore[arg-type]

@@ -17,11 +17,20 @@ def test_the_untrained_network_is_always_the_same_and_says_what_it_is() -> None:
         assert torch.equal(weight, second.state_dict()[name]), name
     assert first.config.model_version == "tiny-untrained-seed0"
     assert first.config.trained is False
-    assert first.config.frame_encoder_revision == "untrained-seed0"
+    assert first.config.frame_encoder_revision == encoders[0].revision
+
+
+def test_the_bundled_network_is_trained_calibrated_and_fits_the_bundled_encoders() -> None:
+    config = load_network("tiny").config
+    frames, texts = load_frame_encoder("tiny"), load_text_encoder("tiny")
+    assert config.trained
+    assert config.calibration_scale != 1
+    assert (config.frame_encoder_id, config.frame_encoder_revision) == ("tiny", frames.revision)
+    assert (config.text_encoder_id, config.text_encoder_revision) == ("tiny", texts.revision)
 
 
 def test_a_name_that_is_no_folder_is_refused_without_asking_the_hub() -> None:
-    with pytest.raises(ValueError, match="found .no-such., expected tiny, tiny-untrained or a"):
+    with pytest.raises(ValueError, match="expected tiny, tiny-untrained or a"):
         load_network("no-such")
 
 

@@ -15,6 +15,8 @@ from limelight.engine.network import untrained_network
 from limelight.engine.score import Rejected, Score
 from limelight.engine.scorer import Scorer, load_scorer
 from limelight.engine.settings import EngineSettings
+from limelight.engine.tiny_encoders import FRAME_WEIGHTS
+from limelight.engine.weights import weights_revision
 from limelight.engine.window import Window
 from limelight.models.contentctr.model import ContentCTR, streamer_bucket
 
@@ -194,7 +196,7 @@ BAD_WINDOWS: list[tuple[dict[str, Any], str]] = [
     ({"encoder_id": "other"}, "frame encoder: found 'other', expected 'tiny'"),
     (
         {"encoder_revision": "v2"},
-        "frame encoder tiny: found revision 'v2', expected 'untrained-seed0'",
+        f"frame encoder tiny: found revision 'v2', expected '{weights_revision([FRAME_WEIGHTS])}'",
     ),
     (
         {"segment_changes": {5: {"frame_feature": np.zeros(47, np.float16)}}},
@@ -297,7 +299,8 @@ def test_after_a_failure_in_mid_batch_the_rooms_are_prefilled_and_none_is_skippe
 
 
 def test_an_untrained_network_leaves_the_decision_to_the_energy(make_window: MakeWindow) -> None:
-    (score,) = scorer().score([make_window(5, segment_changes={5: {"comment_weight": 9.0}})])
+    found = scorer(model="tiny-untrained")
+    (score,) = found.score([make_window(5, segment_changes={5: {"comment_weight": 9.0}})])
     assert isinstance(score, Score)
     # Five segments of weight 2 expect 2; with the prior of 3: (9 + 3) / (9 + 2 + 6).
     assert score.energy == pytest.approx(12 / 17)

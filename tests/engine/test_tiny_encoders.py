@@ -1,11 +1,19 @@
 """The tiny encoders are small, always the same, and read what live rooms write."""
 
+import hashlib
+
 import numpy as np
 import pytest
 import torch
 
 from limelight.engine.encoders import load_frame_encoder, load_text_encoder
-from limelight.engine.tiny_encoders import character_vocabulary
+from limelight.engine.tiny_encoders import (
+    FRAME_WEIGHTS,
+    PRETRAINED,
+    TEXT_WEIGHTS,
+    character_vocabulary,
+    tiny_frame_encoder,
+)
 
 CPU = torch.device("cpu")
 
@@ -25,9 +33,27 @@ def test_two_loads_give_the_same_features_and_leave_the_generator_alone() -> Non
     assert np.array_equal(load_text_encoder("tiny").encode([("hello", ["666"])]), texts)
 
 
-def test_they_name_themselves_untrained() -> None:
-    for encoder in (load_frame_encoder("tiny"), load_text_encoder("tiny")):
-        assert (encoder.encoder_id, encoder.revision) == ("tiny", "untrained-seed0")
+def test_their_revision_is_that_of_their_weights() -> None:
+    for encoder, weights in (
+        (load_frame_encoder("tiny"), FRAME_WEIGHTS),
+        (load_text_encoder("tiny"), TEXT_WEIGHTS),
+    ):
+        digest = hashlib.sha256(weights.read_bytes()).hexdigest()
+        assert (encoder.encoder_id, encoder.revision) == ("tiny", digest[:16])
+
+
+def test_without_weights_they_are_seeded_and_say_so() -> None:
+    first, second = (tiny_frame_encoder(device=CPU, weights=None) for _ in range(2))
+    assert first.revision == second.revision == "untrained-seed0"
+    assert np.array_equal(first.encode([picture(0)]), second.encode([picture(0)]))
+    trained = load_frame_encoder("tiny").encode([picture(0)])
+    assert not np.array_equal(first.encode([picture(0)]), trained)
+
+
+def test_the_bundled_weights_are_a_few_megabytes_and_no_pickle() -> None:
+    files = [path for path in PRETRAINED.rglob("*") if path.is_file()]
+    assert {path.suffix for path in files} == {".safetensors", ".json"}
+    assert sum(path.stat().st_size for path in files) < 5_000_000
 
 
 def test_the_vocabulary_holds_about_4500_tokens_and_numbers_them_through() -> None:

@@ -17,6 +17,8 @@ from limelight.engine.encoders import load_frame_encoder
 from limelight.engine.score import Reasons, Rejected, Score
 from limelight.engine.scorer import Scorer, load_scorer
 from limelight.engine.settings import EngineSettings
+from limelight.engine.tiny_encoders import FRAME_WEIGHTS
+from limelight.engine.weights import weights_revision
 from limelight.engine.window import Segment
 from limelight.streams.detection import HighlightDetector, RoomTrend
 from limelight.streams.highlight_records import decode_highlight, encode_highlight
@@ -80,7 +82,7 @@ def window_record() -> bytes:
         )
         for index in range(2)
     ]
-    encoder = ("tiny", "untrained-seed0")
+    encoder = ("tiny", weights_revision([FRAME_WEIGHTS]))
     return encode_window(
         room_id="room",
         streamer_id="s",
