@@ -7,7 +7,7 @@ features, to see how much the seed alone changes. It writes its table into docs/
 
 import json
 import tempfile
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -27,7 +27,7 @@ from limelight.models.training.sequences import Sequences
 from limelight.models.training.settings import LossSettings, TrainingSettings
 from limelight.models.training.trainer import train
 from limelight.replay.bundled_model import BundleOptions, encoded_rooms
-from limelight.replay.tables.experiment_run import energy_predictions
+from limelight.replay.tables.experiment_run import before_predictions, energy_predictions
 from limelight.replay.tables.experiments import ID_BASELINES
 from limelight.replay.tables.markdown import between_markers, row, spread
 
@@ -47,15 +47,22 @@ def compare(rooms: Rooms, console: Console) -> dict[str, list[Evaluation]]:
 
     network = TrainedNetwork(load_network(TINY), LossSettings())
     buckets = int(network.contentctr.config.num_streamers)
-    sequences = Sequences(test, buckets)
+
+    def judged(some: list[LabelledRoom]) -> Evaluation:
+        sequences = Sequences(some, buckets)
+        return evaluate(predict(network, sequences), measured_ctrs(sequences))
+
+    unmet = [replace(room, streamer_id="") for room in test]
     results = {
-        "bundled model": told(
-            "bundled model", [evaluate(predict(network, sequences), measured_ctrs(sequences))]
-        ),
+        "bundled model": told("bundled model", [judged(test)]),
+        "bundled model, streamers unknown": told("streamers unknown", [judged(unmet)]),
         "its network, trained anew": told(
             "trained anew", [_trained_anew(rooms, seed) for seed in SEEDS]
         ),
         "comment energy": told("energy", [evaluate(energy_predictions(test), measured)]),
+        "CTR of the segment before": told(
+            "segment before", [evaluate(before_predictions(test), measured)]
+        ),
     }
     for experiment in ID_BASELINES:
         found = []
@@ -92,6 +99,7 @@ def comparison_text(results: dict[str, list[Evaluation]], rooms: Rooms) -> list[
     taus = {name: [each.tau for each in found] for name, found in results.items()}
     ours = taus.pop("bundled model")[0]
     anew = taus.pop("its network, trained anew")
+    del taus["bundled model, streamers unknown"]
     best = max(taus, key=lambda name: float(np.mean(taus[name])))
     margin = ours - float(np.mean(taus[best]))
     widest = max(

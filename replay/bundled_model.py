@@ -3,7 +3,8 @@
 `python -m limelight.replay.bundled_model` (`make weights`) trains in two steps: encoders and
 network together over short sequences, as the paper does; then the network alone over whole rooms,
 on the features that the trained encoders serve, with the banded mask that it serves with. It is
-calibrated on rooms that neither step has seen, and judged on others.
+calibrated on rooms that neither step has learned from (they only chose the best epoch), and judged
+on others.
 """
 
 import json
@@ -11,6 +12,7 @@ import logging
 import shutil
 import subprocess
 import time
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Annotated, Any
@@ -45,6 +47,7 @@ from limelight.replay.simulator.world import World, WorldConfig
 from limelight.replay.train import save_calibrated
 
 NETWORK_FOLDER = "contentctr"
+WORK_FOLDERS = ("together", "alone", "bundle")
 # Rooms of one world, far apart: what calibrates and what judges is never what was learned from.
 TRAINING_ROOMS, VALIDATION_ROOMS, TEST_ROOMS = 0, 100_000, 200_000
 _MAX_TOKENS = 64
@@ -68,7 +71,7 @@ def bundled_world(seed: int) -> World:
 
 
 def train_bundled(options: BundleOptions, work: Path, out: Path, console: Console) -> Evaluation:
-    """Train, calibrate, judge and write everything that the engine loads into `out`."""
+    """Train, calibrate, judge, and at the very end put all that the engine loads into `out`."""
     started_s = time.monotonic()
     world = bundled_world(options.seed)
     frames = tiny_frame_encoder(device=_CPU, weights=None)
@@ -90,9 +93,10 @@ def train_bundled(options: BundleOptions, work: Path, out: Path, console: Consol
     )
     _train(network, sets["training"], sets["validation"], together, console)
 
-    out.mkdir(parents=True, exist_ok=True)
-    save_file(_tensors(frames.model), out / FRAME_WEIGHTS.name)
-    save_file(_tensors(texts.model), out / TEXT_WEIGHTS.name)
+    bundle = work / "bundle"
+    bundle.mkdir(exist_ok=True)
+    save_file(_tensors(frames.model), bundle / FRAME_WEIGHTS.name)
+    save_file(_tensors(texts.model), bundle / TEXT_WEIGHTS.name)
     features = {name: _encoded(rooms, network) for name, rooms in sets.items()}
     alone = together.model_copy(
         update={
@@ -104,7 +108,7 @@ def train_bundled(options: BundleOptions, work: Path, out: Path, console: Consol
     )
     network = TrainedNetwork(network.contentctr, alone.loss)
     _train(network, features["training"], features["validation"], alone, console)
-    found = _finish(network, features, out, options)
+    found = _finish(network, features, bundle, options)
     note = {
         "options": asdict(options),
         "commit": _commit(),
@@ -115,7 +119,9 @@ def train_bundled(options: BundleOptions, work: Path, out: Path, console: Consol
         "world": asdict(world.config),
         "test": asdict(found),
     }
-    (out / "training.json").write_text(json.dumps(note, indent=2) + "\n")
+    (bundle / "training.json").write_text(json.dumps(note, indent=2) + "\n")
+    # Encoders and network belong together: until all are there, the former ones stay.
+    shutil.copytree(bundle, out, dirs_exist_ok=True)
     return found
 
 
@@ -238,7 +244,8 @@ def _finish(
     config.text_encoder_revision = weights_revision([out / TEXT_WEIGHTS.name])
     validation = Sequences(features["validation"], config.num_streamers)
     version = f"tiny-simulated-seed{options.seed}"
-    save_calibrated(network, validation, out / NETWORK_FOLDER, version)
+    training = Sequences(features["training"], config.num_streamers)
+    save_calibrated(network, training, validation, out / NETWORK_FOLDER, version)
     test = Sequences(features["test"], config.num_streamers)
     return evaluate(predict(network, test), measured_ctrs(test), config.window_length)
 
@@ -268,7 +275,10 @@ def main(
     found = train_bundled(BundleOptions(rooms=rooms, seed=seed), work, out, console)
     console.print(f"test rooms: {found}")
     if not keep_work:
-        shutil.rmtree(work)
+        for name in WORK_FOLDERS:
+            shutil.rmtree(work / name, ignore_errors=True)
+        with suppress(OSError):  # whatever else lies there is not ours
+            work.rmdir()
 
 
 if __name__ == "__main__":

@@ -11,14 +11,20 @@ from rich.console import Console
 from rich.progress import Progress, TimeElapsedColumn
 from transformers.utils.logging import disable_progress_bar
 
+from limelight.engine.weights import weights_revision
 from limelight.models.contentctr.model import ContentCTR
 from limelight.models.datasets.labelled_room import LabelledRoom
 from limelight.models.datasets.room_files import load_rooms
 from limelight.models.training.calibration import fit_calibration
 from limelight.models.training.evaluation import evaluate, measured_ctrs, predict
+from limelight.models.training.metrics_log import defined
 from limelight.models.training.network import TrainedNetwork
 from limelight.models.training.sequences import Sequences
-from limelight.models.training.settings import TrainingSettings, load_training_settings
+from limelight.models.training.settings import (
+    DataSettings,
+    TrainingSettings,
+    load_training_settings,
+)
 from limelight.models.training.trainer import CHECKPOINT, StepSeen, train
 
 MODEL = "model"
@@ -38,8 +44,11 @@ def run_training(config: Path, *, resume: bool) -> None:
         raise FileExistsError(
             f"{settings.out}: found an earlier run, expected a new folder, or --resume to go on"
         )
-    console, is_main = Console(), bool(PartialState().is_main_process)
+    # With the same hint as the trainer's: there is one state for the whole process.
+    state = PartialState(cpu=not torch.accelerator.is_available())
+    console, is_main = Console(), bool(state.is_main_process)
     training, validation = load_rooms(settings.data.train), load_rooms(settings.data.validation)
+    _check_rooms(settings.data, training, validation)
     network = _network(settings, training[0])
     buckets = int(network.contentctr.config.num_streamers)
     if is_main:
@@ -65,25 +74,26 @@ def run_training(config: Path, *, resume: bool) -> None:
                 description=f"epoch {seen.epoch + 1}, loss {seen.loss:.4f}{tau}",
             )
 
-        sequences = Sequences(validation, buckets)
-        trained = train(
-            network,
-            Sequences(training, buckets),
-            sequences,
-            settings,
-            on_step=show,
-            resume=resume,
-        )
+        learned, held_out = Sequences(training, buckets), Sequences(validation, buckets)
+        trained = train(network, learned, held_out, settings, on_step=show, resume=resume)
     if is_main:
-        found = save_calibrated(network, sequences, settings.out / MODEL, _version(settings))
+        found = save_calibrated(
+            network, learned, held_out, settings.out / MODEL, _version(settings)
+        )
         report = {
             "settings": settings.model_dump(mode="json"),
             "best_epoch": trained.best_epoch,
             "epochs": trained.epochs,
             "steps": trained.total_steps,
-            "validation": found,
+            "validation": defined(found),
         }
         (settings.out / "report.json").write_text(json.dumps(report, indent=2) + "\n")
+        if not found["windows"]:
+            console.print(
+                "no validation window has a tau, so every epoch counted as the best:"
+                " longer rooms, or rooms whose CTR changes, would tell",
+                style="yellow",
+            )
         console.print(
             f"validation: tau {found['tau']:.4f} over {found['windows']} windows, log loss"
             f" {found['log_loss']:.4f}, s/y {found['ratio_of_means']:.3f};"
@@ -93,20 +103,56 @@ def run_training(config: Path, *, resume: bool) -> None:
 
 
 def save_calibrated(
-    network: TrainedNetwork, validation: Sequences, folder: Path, version: str
+    network: TrainedNetwork, training: Sequences, validation: Sequences, folder: Path, version: str
 ) -> dict[str, float]:
-    """Fit the calibration, save the network, and give its measures on the validation rooms."""
-    config = network.contentctr.config
+    """Fit the calibration, save the network, and give its measures on the validation rooms.
+
+    The version that is saved ends with the start of the weights' hash, so that the ids of scores
+    and highlights, which carry it, never mean two networks.
+    """
+    contentctr = network.contentctr
+    contentctr.leave_unmet_unknown(training.streamer_ids)
+    config = contentctr.config
     measured = measured_ctrs(validation)
     ctrs = np.concatenate(predict(network, validation)).clip(1e-7, 1 - 1e-7)
     fitted = fit_calibration(np.log(ctrs / (1 - ctrs)), np.concatenate(measured))
     # What was calibrated before is calibrated again, on top.
     config.calibration_shift = fitted.scale * config.calibration_shift + fitted.shift
     config.calibration_scale = fitted.scale * config.calibration_scale
-    config.trained, config.model_version = True, version
-    disable_progress_bar()  # of one file of a few MB
-    network.contentctr.save_pretrained(folder)
+    config.trained = True
+    save_versioned(contentctr, folder, version)
     return asdict(evaluate(predict(network, validation), measured, config.window_length))
+
+
+def save_versioned(contentctr: ContentCTR, folder: Path, version: str) -> None:
+    """`save_pretrained` with a model version that ends with the start of the weights' hash."""
+    disable_progress_bar()  # of one file of a few MB
+    contentctr.save_pretrained(folder)
+    revision = weights_revision([folder / "model.safetensors"])
+    contentctr.config.model_version = f"{version}-{revision[:8]}"
+    contentctr.config.save_pretrained(folder)
+
+
+def _check_rooms(
+    data: DataSettings, training: list[LabelledRoom], validation: list[LabelledRoom]
+) -> None:
+    """Raise ValueError now for what would otherwise come out after hours of training."""
+    for name in ("frame_features", "text_features"):
+        expected = getattr(training[0], name).shape[1]
+        found = getattr(validation[0], name).shape[1]
+        if found != expected:
+            raise ValueError(
+                f"{data.validation}: {name}: found {found} numbers a segment, expected {expected}"
+                f" as in {data.train}"
+            )
+    ctr = np.concatenate([room.ctr for room in validation])
+    known = ctr[~np.isnan(ctr)]
+    if len(known) < 2 or known.max() == 0 or known.min() == 1:
+        raise ValueError(
+            f"{data.validation}: ctr: found {len(known)} measured segments between"
+            f" {known.min(initial=1):g} and {known.max(initial=0):g}, expected at least two, some"
+            " of them above 0 and some below 1, to calibrate on"
+        )
 
 
 def _network(settings: TrainingSettings, room: LabelledRoom) -> TrainedNetwork:

@@ -214,6 +214,17 @@ class ContentCTR(PreTrainedModel):  # type: ignore[misc]
             x = layer(x, visible)
         return self.logits(x)
 
+    @torch.no_grad()
+    def leave_unmet_unknown(self, met_streamer_ids: Tensor) -> None:
+        """Give every streamer that training never met the embedding of the unknown one.
+
+        An embedding that no step has touched is what it was drawn as: noise, which a layer norm
+        blows up to the size of a real one.
+        """
+        unmet = torch.ones(self.config.num_streamers, dtype=torch.bool)
+        unmet[met_streamer_ids.cpu()] = False
+        self.streamers.weight[unmet] = self.streamers.weight[UNKNOWN_STREAMER].clone()
+
     @property
     def decoder_layers(self) -> list[DecoderLayer]:
         return cast(list[DecoderLayer], list(self.decoder))

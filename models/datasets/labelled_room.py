@@ -83,14 +83,7 @@ class LabelledRoom:
         return len(self.ctr)
 
     def _check_values(self) -> None:
-        measured = self.ctr[~np.isnan(self.ctr)]
-        outside = measured[(measured < 0) | (measured > 1)]
-        if len(outside):
-            raise ValueError(f"room {self.room_id}: ctr: found {outside[0]}, expected 0 to 1")
-        if not (np.isfinite(self.counts) & (self.counts >= 0)).all():
-            raise ValueError(
-                f"room {self.room_id}: counts: found a negative or infinite one, expected >= 0"
-            )
+        _check_outcomes(self.room_id, self.ctr, self.counts)
         for column, (name, features) in enumerate(
             (("frame_features", self.frame_features), ("text_features", self.text_features))
         ):
@@ -129,6 +122,8 @@ class RawRoom:
 
     def __post_init__(self) -> None:
         segments = len(self.ctr)
+        if segments == 0:
+            raise ValueError(f"room {self.room_id}: found no segments, expected at least one")
         for name in ("pictures", "token_ids", "present", "counts"):
             found = len(getattr(self, name))
             if found != segments:
@@ -143,9 +138,26 @@ class RawRoom:
         if self.pictures.dtype != np.uint8:
             found_type = self.pictures.dtype
             raise ValueError(f"room {self.room_id}: pictures: found {found_type}, expected uint8")
+        for name, expected in (
+            ("present", (segments, NUM_TOKENS)),
+            ("counts", (segments, len(COUNT_NAMES))),
+        ):
+            shape = getattr(self, name).shape
+            if shape != expected:
+                raise ValueError(f"room {self.room_id}: {name}: found {shape}, expected {expected}")
+        _check_outcomes(self.room_id, self.ctr, self.counts)
         silent = self.present[:, 1] & ~self.token_ids.any(axis=1)
         if silent.any():
             raise ValueError(
                 f"room {self.room_id}: token_ids: found no token in segment"
                 f" {int(np.argmax(silent))}, expected some or a masked segment"
             )
+
+
+def _check_outcomes(room_id: str, ctr: NDArray[np.float32], counts: NDArray[np.float32]) -> None:
+    measured = ctr[~np.isnan(ctr)]
+    outside = measured[(measured < 0) | (measured > 1)]
+    if len(outside):
+        raise ValueError(f"room {room_id}: ctr: found {outside[0]}, expected 0 to 1")
+    if not (np.isfinite(counts) & (counts >= 0)).all():
+        raise ValueError(f"room {room_id}: counts: found a negative or infinite one, expected >= 0")

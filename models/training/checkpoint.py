@@ -2,11 +2,13 @@
 
 import json
 import shutil
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from torch.optim import Optimizer
@@ -29,6 +31,7 @@ def save_checkpoint(
     optimizer: Optimizer,
     progress: Progress,
     random_states: list[Tensor],
+    about: Mapping[str, Any] | None = None,
 ) -> None:
     """Write the state into `folder`; a crash leaves the former checkpoint or this one."""
     unfinished = folder.with_name(folder.name + ".part")
@@ -43,7 +46,11 @@ def save_checkpoint(
         {n: t.detach().cpu().contiguous() for n, t in tensors.items()},
         unfinished / "state.safetensors",
     )
-    fields = {"progress": asdict(progress), "param_groups": state["param_groups"]}
+    fields = {
+        "about": dict(about or {}),
+        "progress": asdict(progress),
+        "param_groups": state["param_groups"],
+    }
     (unfinished / "state.json").write_text(json.dumps(fields, indent=2))
     former = folder.with_name(folder.name + ".old")
     if folder.exists():  # else a crash left only the former one, which stays until there is another
@@ -53,19 +60,28 @@ def save_checkpoint(
     shutil.rmtree(former, ignore_errors=True)
 
 
-def load_checkpoint(folder: Path, network: nn.Module, optimizer: Optimizer, rank: int) -> Progress:
+def load_checkpoint(
+    folder: Path,
+    network: nn.Module,
+    optimizer: Optimizer,
+    rank: int,
+    about: Mapping[str, Any] | None = None,
+) -> Progress:
     """Put the state into network, optimizer and random generator; gives where the run stood.
+
+    `about` is what the run is made of: a checkpoint that was saved about something else belongs to
+    another run, and going on from it would mix the two.
 
     Raises:
         FileNotFoundError: no checkpoint there.
-        ValueError: one of another network, or of another number of processes.
+        ValueError: one of another run, network or number of processes, or a broken file.
     """
     if not folder.exists() and folder.with_name(folder.name + ".old").exists():
         folder = folder.with_name(folder.name + ".old")  # it crashed between the two renames
     if not (folder / "state.json").is_file():
         raise FileNotFoundError(f"{folder}: found no checkpoint, expected state.json in it")
-    fields = json.loads((folder / "state.json").read_text())
-    tensors = load_file(folder / "state.safetensors")
+    fields, tensors = _read(folder)
+    _check_same_run(folder, fields["about"], dict(about or {}))
     weights = _under("network.", tensors)
     expected = network.state_dict()
     if weights.keys() != expected.keys() or any(
@@ -87,6 +103,32 @@ def load_checkpoint(folder: Path, network: nn.Module, optimizer: Optimizer, rank
     torch.set_rng_state(generators[str(rank)].to(torch.uint8))
     progress: dict[str, Any] = fields["progress"]
     return Progress(**progress)
+
+
+def _read(folder: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
+    try:
+        fields: dict[str, Any] = json.loads((folder / "state.json").read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise ValueError(f"{folder / 'state.json'}: found {error}, expected JSON") from error
+    if not {"about", "progress", "param_groups"} <= fields.keys():
+        raise ValueError(
+            f"{folder / 'state.json'}: found {sorted(fields)}, expected about, progress and"
+            " param_groups"
+        )
+    try:
+        return fields, load_file(folder / "state.safetensors")
+    except SafetensorError as error:
+        path = folder / "state.safetensors"
+        raise ValueError(f"{path}: found {error}, expected a whole safetensors file") from error
+
+
+def _check_same_run(folder: Path, saved: dict[str, Any], wanted: dict[str, Any]) -> None:
+    for name, value in wanted.items():
+        if saved.get(name) != value:
+            raise ValueError(
+                f"{folder}: {name}: found {saved.get(name)!r} in the checkpoint, expected {value!r}"
+                " (a run goes on with the settings and rooms that it was begun with)"
+            )
 
 
 def _under(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:

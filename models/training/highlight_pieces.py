@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, fields, replace
+from hashlib import sha256
 
 import numpy as np
 import torch
@@ -49,6 +50,13 @@ class HighlightPieces:
 
     def __len__(self) -> int:
         return len(self._pieces)
+
+    def fingerprint(self) -> str:
+        """The start of a hash over what tells these pieces apart, in 16 hexadecimal digits."""
+        digest = sha256()
+        for piece in self._pieces:
+            digest.update(piece.frame_features.tobytes())
+        return digest.hexdigest()[:16]
 
     @property
     def frame_feature_size(self) -> int:

@@ -116,6 +116,9 @@ class HighlightTask:
     def evaluate(self) -> PHDFigures:
         return evaluate_highlights(self.network.contentctr_hl, self._validation)
 
+    def about(self) -> str:
+        return self._training.fingerprint()
+
     def watched(self, found: PHDFigures) -> float:
         return found.mean_average_precision
 

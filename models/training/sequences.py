@@ -6,6 +6,7 @@ that takes well under a millisecond, so nothing needs to be loaded ahead.
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, fields
+from hashlib import sha256
 
 import numpy as np
 import torch
@@ -65,8 +66,8 @@ class Sequences:
     def cuts(self, sequence_length: int, generator: torch.Generator) -> Tensor:
         """(n, 2) of room and first segment: each room once for every `sequence_length` it has.
 
-        The cuts of a room lie a sequence apart and begin at a random place, so every segment is
-        drawn about equally often. A room that is shorter is cut once, whole.
+        The cuts of a room lie a sequence apart; what a room has beyond whole sequences decides by
+        how much the first of them may be moved, at random. A shorter room is cut once, whole.
         """
         counts = (self.lengths // sequence_length).clamp(min=1)
         rooms = torch.arange(len(counts)).repeat_interleave(counts)
@@ -91,6 +92,13 @@ class Sequences:
             measured=self.measured[rows] & inside,
         )
 
+    def fingerprint(self) -> str:
+        """The start of a hash over labels, streamers and lengths, in 16 hexadecimal digits."""
+        digest = sha256()
+        for each in (self.ctr, self.measured, self.streamer_ids, self.lengths):
+            digest.update(each.numpy().tobytes())
+        return digest.hexdigest()[:16]
+
     def rooms(self, batch_size: int = 32) -> Iterator[Batch]:
         """All rooms whole and in order, the shorter of a batch padded at their end."""
         for start in range(0, len(self.lengths), batch_size):
@@ -108,7 +116,7 @@ def blurred(
 ) -> Batch:
     """The batch with some streamers forgotten and some modalities masked.
 
-    So the network learns what to say of a streamer it has never met, and of a room whose speech
+    So the network learns what to say of a streamer it does not know, and of a room whose speech
     or picture fails, and its explanations by masking are asked about inputs that it knows.
     """
     present, streamer_ids = batch.present, batch.streamer_ids

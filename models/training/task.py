@@ -33,6 +33,9 @@ class TrainingTask(Protocol[NetworkT_co, FoundT]):
     def evaluate(self) -> FoundT:
         """The figures of the network as it is, on what is held out."""
 
+    def about(self) -> str:
+        """What tells these sequences from others: a run goes on with no other ones."""
+
     def watched(self, found: FoundT) -> float:
         """The figure that says which epoch was best: the higher the better, NaN for none."""
 
@@ -67,6 +70,9 @@ class RoomTask:
         window = int(self.network.contentctr.config.window_length)
         predicted = predict(self.network, self._validation)
         return evaluate(predicted, measured_ctrs(self._validation), window)
+
+    def about(self) -> str:
+        return self._training.fingerprint()
 
     def watched(self, found: Evaluation) -> float:
         return found.tau

@@ -13,7 +13,7 @@ from typing import Any, Generic, cast
 
 import torch
 from accelerate import Accelerator
-from accelerate.utils import DistributedDataParallelKwargs, gather_object
+from accelerate.utils import DistributedDataParallelKwargs, broadcast_object_list, gather_object
 from torch import Tensor
 from torch.optim import Adam
 
@@ -133,12 +133,24 @@ class _Run(Generic[NetworkT_co, FoundT]):
         self._optimizer = optimizer
         self._prepared, self._prepared_optimizer = accelerator.prepare(task.network, optimizer)
 
+    @property
+    def _about(self) -> dict[str, Any]:
+        """What makes a run this one: what may change when it goes on is left out."""
+        free = {"data", "out", "patience", "checkpoint_every_steps"}
+        if self._settings.schedule == "constant":
+            free.add("epochs")
+        return {
+            **self._settings.model_dump(mode="json", exclude=free),
+            "processes": self._accelerator.num_processes,
+            "rooms": self._task.about(),
+        }
+
     def restore(self) -> None:
         folder = self._settings.out / CHECKPOINT
         if not folder.exists() and not folder.with_name(CHECKPOINT + ".old").exists():
             return
         rank = self._accelerator.process_index
-        self._progress = load_checkpoint(folder, self._network, self._optimizer, rank)
+        self._progress = load_checkpoint(folder, self._network, self._optimizer, rank, self._about)
 
     def run(self) -> Trained[NetworkT_co, FoundT]:
         settings, is_main = self._settings, self._accelerator.is_main_process
@@ -148,7 +160,8 @@ class _Run(Generic[NetworkT_co, FoundT]):
         with log as metrics:
             while self._progress.epoch < settings.epochs and not self._has_stopped():
                 self._train_epoch(metrics)
-                found = self._task.evaluate()
+                # Every process must agree on which epoch is best, and so on when to stop.
+                (found,) = broadcast_object_list([self._task.evaluate()])
                 best = self._end_epoch(found, metrics) or best
         self._accelerator.wait_for_everyone()
         self._load_best()
@@ -182,8 +195,9 @@ class _Run(Generic[NetworkT_co, FoundT]):
 
     def _step(self, cuts: Tensor, epoch: int, step: int, steps_an_epoch: int) -> Losses:
         settings, accelerator = self._settings, self._accelerator
-        generator = _generator(settings.seed, epoch, step)
         share = cuts[accelerator.process_index :: accelerator.num_processes]
+        # What is hidden from one process is not what is hidden from the others.
+        generator = _generator(settings.seed + accelerator.process_index, epoch, step)
         batch = self._task.batch(share, generator, accelerator.device)
         if settings.schedule == "cosine":
             done = (epoch + step / steps_an_epoch) / settings.epochs
@@ -237,7 +251,9 @@ class _Run(Generic[NetworkT_co, FoundT]):
         states = gather_object([torch.get_rng_state()])
         if self._accelerator.is_main_process:
             folder = self._settings.out / CHECKPOINT
-            save_checkpoint(folder, self._network, self._optimizer, self._progress, states)
+            save_checkpoint(
+                folder, self._network, self._optimizer, self._progress, states, self._about
+            )
         self._accelerator.wait_for_everyone()
 
     def _save_best(self, figures: dict[str, Any]) -> None:

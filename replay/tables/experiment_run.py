@@ -18,12 +18,13 @@ from limelight.models.training.network import TrainedNetwork
 from limelight.models.training.sequences import Sequences
 from limelight.models.training.settings import TrainingSettings
 from limelight.models.training.trainer import train
-from limelight.replay.simulator.features import labelled_rooms
+from limelight.replay.simulator.features import FeatureConfig, labelled_rooms
 from limelight.replay.simulator.world import World, WorldConfig
 from limelight.replay.tables.experiments import Experiment
 
 # Rooms of one world, far apart.
 _TRAINING, _VALIDATION, _TEST = 0, 100_000, 200_000
+LEARNING_RATE = 1e-3
 # As the engine's energy: the newest segment against the window's older ones.
 _ENERGY_SEGMENTS = 19
 
@@ -48,9 +49,13 @@ def run_experiment(experiment: Experiment, seed: int, size: RunSize) -> dict[str
     if experiment.baseline is None:
         found = _contentctr(experiment, seed, size, training, validation, test)
     else:
-        predicted = _baseline(experiment.baseline, seed, training, validation, test)
+        if experiment.baseline == "truth":
+            numbers = range(_TEST, _TEST + size.test_rooms)
+            predicted = [world.room(number).ctr for number in numbers]
+        else:
+            predicted = _baseline(experiment.baseline, seed, training, validation, test)
         found = evaluate(predicted, [room.ctr for room in test])
-    return {"name": experiment.name, "seed": seed, **asdict(size), **asdict(found)}
+    return {**run_about(experiment, seed, size), **asdict(found)}
 
 
 def find_run(
@@ -61,8 +66,24 @@ def find_run(
     if not path.exists():
         return None
     stored: dict[str, Any] = json.loads(path.read_text())
-    same = all(stored.get(name) == value for name, value in asdict(size).items())
+    same = all(
+        stored.get(name) == value for name, value in run_about(experiment, seed, size).items()
+    )
     return stored if same else None
+
+
+def run_about(experiment: Experiment, seed: int, size: RunSize) -> dict[str, Any]:
+    """What a run is made of: another network, loss or simulator is another run."""
+    return {
+        "name": experiment.name,
+        "seed": seed,
+        **asdict(size),
+        "network": experiment.network,
+        "loss": experiment.loss.model_dump(mode="json"),
+        "learning_rate": LEARNING_RATE,
+        "world": asdict(WorldConfig()),
+        "features": asdict(FeatureConfig()),
+    }
 
 
 def run_and_store(experiment: Experiment, seed: int, size: RunSize, folder: Path) -> dict[str, Any]:
@@ -100,6 +121,19 @@ def energy_predictions(rooms: list[LabelledRoom]) -> list[NDArray[np.float64]]:
     return found
 
 
+def before_predictions(rooms: list[LabelledRoom]) -> list[NDArray[np.float64]]:
+    """(S,) the last CTR that was measured before a segment, at first the mean of all rooms."""
+    mean = float(np.nanmean(np.concatenate([room.ctr for room in rooms])))
+    found = []
+    for room in rooms:
+        last, known = mean, []
+        for ctr in room.ctr:
+            known.append(last)
+            last = last if np.isnan(ctr) else float(ctr)
+        found.append(np.array(known))
+    return found
+
+
 def _baseline(
     name: str,
     seed: int,
@@ -109,6 +143,8 @@ def _baseline(
 ) -> list[NDArray[np.float64]]:
     if name == "energy":
         return energy_predictions(test)
+    if name == "before":
+        return before_predictions(test)
     from limelight.models.baselines.id_baseline import IdBaseline
 
     model = IdBaseline(name, seed=seed)  # type: ignore[arg-type]
@@ -132,7 +168,7 @@ def _contentctr(
             loss=experiment.loss,
             epochs=size.epochs,
             # The paper's 5e-5 is for 30,000 steps an epoch; a small network has a few hundred.
-            learning_rate=1e-3,
+            learning_rate=LEARNING_RATE,
             schedule="cosine",
             seed=seed,
         )

@@ -12,6 +12,8 @@ from limelight.models.training.settings import LossSettings
 
 CONTENTCTR = "ContentCTR"
 ENERGY = "Comment energy"
+BEFORE = "CTR of the segment before"
+TRUTH = "true CTR (nobody knows it)"
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +48,8 @@ _VARIANT_TAUS = (0.5868, 0.5718, 0.5909, 0.5780, 0.5883)
 
 METHODS = (
     Experiment(ENERGY, None, baseline="energy"),
+    Experiment(BEFORE, None, baseline="before"),
+    Experiment(TRUTH, None, baseline="truth"),
     *ID_BASELINES,
     *(
         Experiment(name, tau, {"fusion": fusion})

@@ -208,6 +208,20 @@ def test_training_uses_dropout_and_reaches_every_weight() -> None:
     assert [name for name, weight in model.named_parameters() if weight.grad is None] == []
 
 
+@torch.no_grad()
+def test_a_streamer_whom_training_never_met_is_like_an_unknown_one() -> None:
+    model = seeded_model(small_config())
+    met = torch.tensor([0, 2, 5])
+    model.leave_unmet_unknown(met)
+    inputs = random_inputs(model.config, rooms=1, segments=4)
+    logits = {
+        streamer: model(**{**inputs, "streamer_ids": torch.tensor([streamer])})
+        for streamer in range(9)
+    }
+    alike = {streamer for streamer in range(9) if torch.equal(logits[streamer], logits[0])}
+    assert alike == {0, 1, 3, 4, 6, 7, 8}
+
+
 def test_saving_and_loading_gives_the_same_logits_and_no_pickle(tmp_path: Path) -> None:
     model = seeded_model(small_config(trained=True, model_version="v1"))
     model.save_pretrained(tmp_path)

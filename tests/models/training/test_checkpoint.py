@@ -154,3 +154,18 @@ def test_a_crash_while_writing_leaves_the_former_checkpoint(
         with pytest.raises(Crash):
             save(tmp_path / "state", run, 2)
     assert loaded(tmp_path / "state").epoch == 1
+
+
+def test_a_broken_file_is_named(tmp_path: Path) -> None:
+    network = torch.nn.Linear(2, 2)
+    optimizer = Adam(network.parameters())
+    folder = tmp_path / "state"
+    save_checkpoint(folder, network, optimizer, Progress(), [torch.get_rng_state()])
+    whole = (folder / "state.safetensors").read_bytes()
+    (folder / "state.safetensors").write_bytes(whole[:40])
+    with pytest.raises(ValueError, match=r"state.safetensors: found .*expected a whole"):
+        load_checkpoint(folder, network, optimizer, 0)
+    (folder / "state.safetensors").write_bytes(whole)
+    (folder / "state.json").write_text("{")
+    with pytest.raises(ValueError, match=r"state.json: found .*expected JSON"):
+        load_checkpoint(folder, network, optimizer, 0)

@@ -163,11 +163,11 @@ def test_an_interruption_between_an_epochs_line_and_its_checkpoint_repeats_no_li
     settings = make_settings(checkpoint_every_steps=3)
     saved, save = [], trainer.save_checkpoint
 
-    def crashing(folder, network, optimizer, progress, random_states) -> None:
+    def crashing(folder, network, optimizer, progress, random_states, about) -> None:
         if progress.epoch == 1 and progress.step == 0:
             raise Interruption
         saved.append(progress)
-        save(folder, network, optimizer, progress, random_states)
+        save(folder, network, optimizer, progress, random_states, about)
 
     with monkeypatch.context() as patch:
         patch.setattr(trainer, "save_checkpoint", crashing)
@@ -210,7 +210,7 @@ def test_the_checkpoint_of_another_network_is_refused(
     settings = make_settings()
     train(make_network(settings), rooms, held_out, settings)
     wider = make_settings(network={"ffn_size": 24})
-    with pytest.raises(ValueError, match="found another network"):
+    with pytest.raises(ValueError, match="checkpoint: network: found "):
         train(make_network(wider), rooms, held_out, wider, resume=True)
 
 
@@ -404,3 +404,39 @@ def test_nothing_that_is_left_behind_is_pickled(
         "checkpoint/state.safetensors",
         "metrics.jsonl",
     }
+
+
+@pytest.mark.parametrize(
+    ("changes", "name"),
+    [
+        ({"seed": 5}, "seed"),
+        ({"learning_rate": 0.5}, "learning_rate"),
+        ({"batch_size": 5}, "batch"),
+    ],
+)
+def test_a_run_goes_on_only_with_the_settings_it_was_begun_with(
+    rooms, held_out, make_settings, make_network, changes, name
+) -> None:
+    settings = make_settings(epochs=1)
+    train(make_network(settings), rooms, held_out, settings)
+    other = make_settings(epochs=1, **changes)
+    with pytest.raises(ValueError, match=f"checkpoint: {name}.*: found .* in the checkpoint"):
+        train(make_network(other), rooms, held_out, other, resume=True)
+
+
+def test_a_run_goes_on_only_with_the_rooms_it_was_begun_with(
+    rooms, held_out, make_settings, make_network
+) -> None:
+    settings = make_settings(epochs=1)
+    train(make_network(settings), rooms, held_out, settings)
+    with pytest.raises(ValueError, match="checkpoint: rooms: found "):
+        train(make_network(settings), held_out, held_out, settings, resume=True)
+
+
+def test_more_epochs_may_follow_where_the_learning_rate_is_constant(
+    rooms, held_out, make_settings, make_network
+) -> None:
+    for epochs in (1, 2):
+        settings = make_settings(epochs=epochs, schedule="constant")
+        trained = train(make_network(settings), rooms, held_out, settings, resume=True)
+    assert trained.epochs == 2
