@@ -23,7 +23,7 @@ from rich.console import Console
 from limelight.engine.errors import LimelightError
 from limelight.replay.demo_state import DemoState, RoomSeen
 from limelight.replay.live_view import LiveView
-from limelight.replay.measured_ctr import measured_ctrs
+from limelight.replay.measured_ctr import measured_ctrs, true_ctrs
 from limelight.replay.observer import observe
 from limelight.replay.player import play
 from limelight.replay.recording import Recording, load_recording
@@ -75,10 +75,7 @@ async def run_demo(options: DemoOptions, settings: Settings, console: Console) -
             )
     segment_ms = settings.assembler.segment_ms
     state = DemoState(
-        {
-            recording.room_id: RoomSeen(measured=_measured(recording, base_ms, segment_ms))
-            for recording in recordings
-        }
+        {recording.room_id: _room_seen(recording, base_ms, segment_ms) for recording in recordings}
     )
     started_s = time.monotonic()
     async with AsyncExitStack() as stack:
@@ -124,12 +121,15 @@ async def run_demo(options: DemoOptions, settings: Settings, console: Console) -
     return state
 
 
-def _measured(recording: Recording, base_ms: int, segment_ms: int) -> dict[int, float]:
-    """The measured CTRs by event time; none where segments are not aligned to the start."""
+def _room_seen(recording: Recording, base_ms: int, segment_ms: int) -> RoomSeen:
+    """The room with its CTRs by event time; none where segments are not aligned to the start."""
     if not recording.align_to_start:
-        return {}
-    found = measured_ctrs(recording, segment_ms)
-    return {base_ms + start_ms: ctr for start_ms, ctr in found.items()}
+        return RoomSeen()
+    measured, true = measured_ctrs(recording, segment_ms), true_ctrs(recording)
+    return RoomSeen(
+        measured={base_ms + start_ms: ctr for start_ms, ctr in measured.items()},
+        true={base_ms + start_ms: ctr for start_ms, ctr in true.items()},
+    )
 
 
 @asynccontextmanager

@@ -20,6 +20,7 @@ class RoomSeen:
     scores: dict[int, Score] = field(default_factory=dict)
     highlights: dict[str, dict[str, Any]] = field(default_factory=dict)  # newest event by highlight
     measured: dict[int, float] = field(default_factory=dict)  # CTR by the segment's start, ms
+    true: dict[int, float] = field(default_factory=dict)  # likewise, of simulated rooms
     latency_ms: int = 0
     finished: bool = False
 

@@ -49,6 +49,7 @@ class RoomChart:
     recording: Recording
     ctr: str
     measured: str
+    true: str
     top_ctr: float
     tau: float | None
     energy: str
@@ -99,19 +100,21 @@ def _chart(recording: Recording, state: DemoState, base_ms: int, segment_ms: int
     def line(values: list[tuple[int, float]]) -> str:
         return " ".join(f"{x(t)},{round((1 - v) * CHART_HEIGHT, 1)}" for t, v in values)
 
-    top_ctr = _round_top([*(score.ctr for score in scores), *room.measured.values()])
+    known_ctrs = [*(score.ctr for score in scores), *room.measured.values(), *room.true.values()]
+    top_ctr = _round_top(known_ctrs)
+
+    def known(ctrs: dict[int, float]) -> str:
+        """The line of CTRs by their segment's start."""
+        there = [score for score in scores if score.start_ms in ctrs]
+        return line([(score.end_ms, ctrs[score.start_ms] / top_ctr) for score in there])
+
     most = max((score.reasons.comment_count for score in scores), default=0)
     highlights = sorted(room.highlights.values(), key=lambda event: event["data"]["start_ms"])
     return RoomChart(
         recording=recording,
         ctr=line([(score.end_ms, score.ctr / top_ctr) for score in scores]),
-        measured=line(
-            [
-                (score.end_ms, room.measured[score.start_ms] / top_ctr)
-                for score in scores
-                if score.start_ms in room.measured
-            ]
-        ),
+        measured=known(room.measured),
+        true=known(room.true),
         top_ctr=top_ctr,
         tau=room.tau,
         energy=line([(score.end_ms, score.energy) for score in scores]),

@@ -40,7 +40,7 @@ class LossSettings(_Section):
 
 
 class DataSettings(_Section):
-    """Files of labelled rooms, as `limelight simulate` and the feature log write them."""
+    """Files of labelled rooms, as `limelight simulate rooms` and `save_rooms` write them."""
 
     train: Path
     validation: Path

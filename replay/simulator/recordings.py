@@ -1,6 +1,7 @@
 """Simulated rooms as recordings: files like those of a real stream, for the ordinary readers.
 
-Beside them lies `truth.csv`, which no reader opens: the true CTR and the activity of each segment.
+Beside them lies `truth.csv`, which only the report opens: the true CTR and the activity of each
+segment.
 """
 
 import csv
@@ -14,6 +15,7 @@ import numpy as np
 
 from limelight.kernels.energy import SEGMENT_MS
 from limelight.models.datasets.labelled_room import COUNT_NAMES
+from limelight.replay.measured_ctr import TRUTH_NAME
 from limelight.replay.recording_manifest import MANIFEST_NAME
 from limelight.replay.simulator.pictures import HEIGHT, WIDTH, Artist
 from limelight.replay.simulator.raw_rooms import PICTURES, WORDS
@@ -25,8 +27,6 @@ FRAMES_A_SECOND = 1
 _FRAMES_A_PICTURE = 2
 _VIDEO_OPTIONS = {"crf": "32", "preset": "veryslow", "g": "10", "keyint_min": "1"}
 _STARTED_AT = datetime(2026, 5, 1, 12, tzinfo=UTC)
-
-TRUTH_NAME = "truth.csv"
 
 
 @dataclass(frozen=True, slots=True)

@@ -111,7 +111,11 @@ class RoomTruth:
 
     @property
     def answered(self) -> Floats:
-        """(S,) the excitement that comments answer to: mostly that of the segment before."""
+        """(S,) the excitement that comments answer to: mostly that of the segment before.
+
+        So features tell it. The written comments of recordings come 5 to 40 s after what they
+        answer, and about two thirds of them still in its segment.
+        """
         before = np.concatenate([[0.0], self.excitement[:-1]])
         mixed: Floats = 0.7 * before + 0.3 * self.excitement
         return mixed

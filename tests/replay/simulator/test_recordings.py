@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 
 from limelight.models.datasets.labelled_room import COUNT_NAMES
-from limelight.replay.measured_ctr import measured_ctrs
+from limelight.replay.measured_ctr import measured_ctrs, true_ctrs
+from limelight.replay.readers.malformed import MalformedRecording
 from limelight.replay.recording import load_recording
 from limelight.replay.simulator.pictures import Artist
 from limelight.replay.simulator.raw_rooms import PICTURES, segment_texts
@@ -70,6 +71,26 @@ def test_the_truth_lies_beside_it(folder: Path) -> None:
         rows = list(csv.DictReader(file))
     found = [float(row["ctr"]) for row in rows]
     np.testing.assert_allclose(found, WORLD.room(NUMBER, segments=3).ctr, atol=1e-6)
+
+
+def test_the_report_finds_the_truth_and_none_in_other_recordings(folder: Path, tmp_path) -> None:
+    truth = WORLD.room(NUMBER, segments=3)
+    found = true_ctrs(load_recording(folder))
+    assert list(found) == [0, 30_000, 60_000]
+    np.testing.assert_allclose(list(found.values()), truth.ctr, atol=1e-6)
+    (tmp_path / "recording.toml").write_text(
+        'room_id = "r"\nstreamer_id = "s"\nstarted_at = 2026-01-01T00:00:00Z\n'
+        '[engagement]\nfile = "e.csv"\n'
+    )
+    (tmp_path / "e.csv").write_text("start_ms,end_ms,impressions,clicks\n0,30000,9,1\n")
+    recording = load_recording(tmp_path)
+    assert true_ctrs(recording) == {}
+    (tmp_path / "truth.csv").write_text("a,b\n1,2\n")
+    with pytest.raises(MalformedRecording, match="expected columns start_ms and ctr"):
+        true_ctrs(recording)
+    (tmp_path / "truth.csv").write_text("start_ms,ctr\n0,high\n")
+    with pytest.raises(MalformedRecording, match="expected a number"):
+        true_ctrs(recording)
 
 
 def test_a_recording_is_never_overwritten(folder: Path) -> None:
