@@ -8,7 +8,6 @@ on others.
 """
 
 import json
-import logging
 import shutil
 import subprocess
 import time
@@ -52,8 +51,6 @@ WORK_FOLDERS = ("together", "alone", "bundle")
 TRAINING_ROOMS, VALIDATION_ROOMS, TEST_ROOMS = 0, 100_000, 200_000
 _MAX_TOKENS = 64
 _CPU = torch.device("cpu")
-
-logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,6 @@ HTTP receiver. They are what production runs; only the broker is an embedded one
 import asyncio
 import base64
 import contextlib
-import logging
 import secrets
 import time
 from collections.abc import AsyncIterator, Sequence
@@ -32,8 +31,6 @@ from limelight.replay.system import running_system
 from limelight.streams.child import Child
 from limelight.streams.receiver import Receiver
 from limelight.streams.settings import PushSettings, Settings
-
-logger = logging.getLogger(__name__)
 
 BUNDLED = Path(__file__).parent / "recordings"
 # Without any change for this long, something is stuck.

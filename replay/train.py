@@ -6,7 +6,6 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from accelerate import PartialState
 from rich.console import Console
 from rich.progress import Progress, TimeElapsedColumn
 from transformers.utils.logging import disable_progress_bar
@@ -25,7 +24,7 @@ from limelight.models.training.settings import (
     TrainingSettings,
     load_training_settings,
 )
-from limelight.models.training.trainer import CHECKPOINT, StepSeen, train
+from limelight.models.training.trainer import CHECKPOINT, StepSeen, is_main_process, train
 
 MODEL = "model"
 
@@ -44,9 +43,7 @@ def run_training(config: Path, *, resume: bool) -> None:
         raise FileExistsError(
             f"{settings.out}: found an earlier run, expected a new folder, or --resume to go on"
         )
-    # With the same hint as the trainer's: there is one state for the whole process.
-    state = PartialState(cpu=not torch.accelerator.is_available())
-    console, is_main = Console(), bool(state.is_main_process)
+    console, is_main = Console(), is_main_process()
     training, validation = load_rooms(settings.data.train), load_rooms(settings.data.validation)
     _check_rooms(settings.data, training, validation)
     network = _network(settings, training[0])

@@ -42,10 +42,11 @@ def rooms(
 ) -> None:
     """Write rooms as features and measured CTRs: what `limelight train` reads."""
     from limelight.models.datasets.room_files import save_rooms
+    from limelight.replay.bundled_model import bundled_world
     from limelight.replay.simulator.features import labelled_rooms
-    from limelight.replay.simulator.world import World, WorldConfig
 
-    made = labelled_rooms(World(WorldConfig(), seed), range(first, first + count))
+    # The platform that `recordings` records: a number is the same room in both.
+    made = labelled_rooms(bundled_world(seed), range(first, first + count))
     save_rooms(out, made, note=f"simulated, seed {seed}, rooms {first} to {first + count - 1}")
     typer.echo(f"written: {out}, {count} rooms")
 

@@ -12,7 +12,7 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any, Generic, cast
 
 import torch
-from accelerate import Accelerator
+from accelerate import Accelerator, PartialState
 from accelerate.utils import DistributedDataParallelKwargs, broadcast_object_list, gather_object
 from torch import Tensor
 from torch.optim import Adam
@@ -94,8 +94,7 @@ def train_on(
     """Train on any task, as `train` does on rooms; the files and errors are the same."""
     accelerator = Accelerator(
         mixed_precision=_precision(settings),
-        # Without a hint, several processes without a GPU each think they are alone.
-        cpu=not torch.accelerator.is_available(),
+        cpu=_is_on_cpu(),
         # A fusion may not look at the streamer, and BERT has a pooler that nobody asks.
         kwargs_handlers=[DistributedDataParallelKwargs(find_unused_parameters=True)],
     )
@@ -112,6 +111,11 @@ def train_on(
     if resume:
         run.restore()
     return run.run()
+
+
+def is_main_process() -> bool:
+    """Whether this process is the only one, or the first of those that train together."""
+    return bool(PartialState(cpu=_is_on_cpu()).is_main_process)
 
 
 class _Run(Generic[NetworkT_co, FoundT]):
@@ -282,6 +286,14 @@ def _generator(seed: int, epoch: int, step: int) -> torch.Generator:
 def _parts(losses: Losses) -> Iterator[tuple[str, Tensor]]:
     for name in ("total", "point", "pair", "align"):
         yield f"loss_{name}", getattr(losses, name)
+
+
+def _is_on_cpu() -> bool:
+    """A hint for accelerate: without it, several processes without a GPU each think they are alone.
+
+    Whoever asks first decides for the whole process, so everybody has to give the same.
+    """
+    return not torch.accelerator.is_available()
 
 
 def _precision(settings: TrainingSettings) -> str:

@@ -28,7 +28,8 @@ class Experiment:
     paper_ratio: float | None = None
 
 
-OURS = Experiment(CONTENTCTR, 0.5919, paper_ratio=1.3011)
+PAPER_TAU = 0.5919
+OURS = Experiment(CONTENTCTR, PAPER_TAU, paper_ratio=1.3011)
 
 ID_BASELINES = (
     Experiment("W&D", 0.5619, baseline="wdl"),

@@ -16,6 +16,7 @@ from limelight.replay.tables.experiments import (
     ID_BASELINES,
     LOSSES,
     MODALITIES,
+    PAPER_TAU,
     TABLES,
     Experiment,
     all_experiments,
@@ -102,14 +103,13 @@ def tables_text(runs: Runs) -> list[str]:
 
 
 def _cells(experiment: Experiment, runs: Runs, with_ratio: bool) -> list[str]:
-    paper_ours = next(each.paper_tau for each in MODALITIES if each.name == CONTENTCTR) or 0.0
     paper = experiment.paper_tau
     cells = [
         experiment.name,
         spread(_values(runs, experiment.name, "tau")),
         "" if experiment.name == CONTENTCTR else spread(_gaps(runs, experiment.name), sign="+"),
         "" if paper is None else f"{paper:.4f}",
-        "" if paper in (None, paper_ours) else f"{(paper or 0) - paper_ours:+.4f}",
+        "" if paper is None or paper == PAPER_TAU else f"{paper - PAPER_TAU:+.4f}",
     ]
     if with_ratio:
         cells += [
@@ -136,7 +136,7 @@ def _findings(runs: Runs) -> list[str]:
         for each in experiments:
             if each.paper_tau is None or each.name == CONTENTCTR or each.name in ids:
                 continue
-            found, paper = np.array(_gaps(runs, each.name)), each.paper_tau - 0.5919
+            found, paper = np.array(_gaps(runs, each.name)), each.paper_tau - PAPER_TAU
             lines.append(f"- {title.split(':')[0]}, {each.name}: {_verdict(found, paper)}")
     return [*lines, ""]
 

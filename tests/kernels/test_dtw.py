@@ -310,6 +310,7 @@ def test_several_python_threads_may_call_at_once() -> None:
         thread.start()
     for thread in threads:
         thread.join()
+    assert len(found) == 4
     for number, results in found.items():
         assert all((each == expected[number]).all() for each in results)
 

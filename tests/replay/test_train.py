@@ -4,6 +4,7 @@ import json
 import socket
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +16,8 @@ from limelight.engine.network import load_network
 from limelight.engine.weights import weights_revision
 from limelight.models.contentctr.model import UNKNOWN_STREAMER, streamer_bucket
 from limelight.models.datasets.room_files import load_rooms, save_rooms
+from limelight.replay.measured_ctr import measured_ctrs
+from limelight.replay.recording import load_recording
 from limelight.replay.train import run_training
 from limelight.streams.cli import app
 
@@ -44,6 +47,18 @@ def folder(tmp_path_factory) -> Path:
         done = CliRunner().invoke(app, [*command, "--count", "6", "--first", first])
         assert done.exit_code == 0, done.output
     return folder
+
+
+def test_a_number_is_the_same_room_as_features_and_as_a_recording(folder: Path, tmp_path) -> None:
+    command = ["simulate", "recordings", str(tmp_path), "--room", "100000", "--segments", "60"]
+    done = CliRunner().invoke(app, command)
+    assert done.exit_code == 0, done.output
+    recording = load_recording(tmp_path / "simulated-100000")
+    (room, *_) = load_rooms(folder / "validation.safetensors")
+    assert room.streamer_id == recording.streamer_id
+    clicked = list(measured_ctrs(recording, 30_000).values())
+    known = ~np.isnan(room.ctr)
+    np.testing.assert_allclose(np.array(clicked)[known], room.ctr[known], rtol=1e-6)
 
 
 def write_config(folder: Path, out: str) -> Path:
@@ -83,10 +98,10 @@ def test_a_second_run_into_the_same_folder_is_refused_and_resuming_is_not(folder
 
 
 def changed_validation(folder: Path, **changes: object) -> None:
-    rooms = load_rooms(folder / "validation.safetensors")
-    for room in rooms:
-        for name, value in changes.items():
-            object.__setattr__(room, name, value(getattr(room, name)))
+    rooms = [
+        replace(room, **{name: change(getattr(room, name)) for name, change in changes.items()})
+        for room in load_rooms(folder / "validation.safetensors")
+    ]
     save_rooms(folder / "validation.safetensors", rooms)
 
 
@@ -111,11 +126,11 @@ def test_what_would_fail_at_the_end_is_refused_at_the_start(
 
 
 def test_rooms_shorter_than_a_window_train_without_a_tau(folder: Path, tmp_path: Path) -> None:
-    rooms = load_rooms(folder / "validation.safetensors")
     names = ("frame_features", "text_features", "present", "ctr", "counts")
-    for room in rooms:
-        for name in names:
-            object.__setattr__(room, name, getattr(room, name)[:12])
+    rooms = [
+        replace(room, **{name: getattr(room, name)[:12] for name in names})
+        for room in load_rooms(folder / "validation.safetensors")
+    ]
     save_rooms(tmp_path / "validation.safetensors", rooms)
     save_rooms(tmp_path / "train.safetensors", rooms)
     run_training(write_config(tmp_path, "run"), resume=False)
