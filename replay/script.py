@@ -98,6 +98,8 @@ def script(
     ]
     streams = [_room_messages(room, segment_ms) for room in rooms]
     merged = heapq.merge(*streams, key=lambda message: message.at_ms)
+    # A topic that has stood still for long believes a second mark, not a first one.
+    yield from _marks(base_ms - 1, partitions)
     next_mark_ms = base_ms
     for message in merged:
         while next_mark_ms <= message.at_ms:
@@ -177,8 +179,9 @@ def _comments(room: _Room) -> Iterator[ScriptedMessage]:
     duration_ms = room.recording.duration_ms
     lines = [line for line in room.recording.read_comments() if line.offset_ms < duration_ms]
     lines.sort(key=lambda line: line.offset_ms)
-    for cell, group in groupby(lines, key=lambda line: line.offset_ms // COMMENT_LIST_MS):
-        comments = [_comment(room, line) for line in group]
+    numbered = enumerate(lines)
+    for cell, group in groupby(numbered, key=lambda each: each[1].offset_ms // COMMENT_LIST_MS):
+        comments = [_comment(room, line, number) for number, line in group]
         # Sent when the last of its two seconds has passed, and so before the mark that follows.
         at_ms = min(room.base_ms + (cell + 1) * COMMENT_LIST_MS, room.base_ms + duration_ms) - 1
         for part in _split(comments):
@@ -199,9 +202,10 @@ def _split(comments: list[bytes]) -> Iterator[list[bytes]]:
         yield part
 
 
-def _comment(room: _Room, line: CommentLine) -> bytes:
+def _comment(room: _Room, line: CommentLine, number: int) -> bytes:
     return to_json(
         Comment(
+            comment_id=f"{number:07d}",
             room_id=room.recording.room_id,
             streamer_id=room.recording.streamer_id,
             room_started_ms=room.started_ms,

@@ -4,6 +4,7 @@ import asyncio
 import logging
 import math
 import time
+from collections import Counter
 from collections.abc import Awaitable
 from typing import Any
 
@@ -71,6 +72,9 @@ class Assembler:
                 self._settings.assembler,
                 max_message_bytes=self._settings.kafka.max_message_bytes,
                 wall_ms=lambda: int(time.time() * 1000),
+                committed=lambda topic: self._app.consumer.committed_offset(
+                    self.topics.name(topic), partition
+                ),
             )
             assembly.restore(self._table.items())
             now_s = time.monotonic()
@@ -89,6 +93,8 @@ class Assembler:
 
     def forget_partitions(self) -> None:
         """Partitions are being moved. What is in memory is in the log too, and is read again."""
+        for topic, count in self._open_entries().items():
+            metrics.handed_back_total.labels(topic).inc(count)
         self._partitions.clear()
         self._marked_s.clear()
         self.deliveries.forget()
@@ -148,8 +154,23 @@ class Assembler:
                 extra={"partition": partition, "topics": list(MODALITY_TOPICS)},
             )
 
-    def count_rooms(self) -> None:
+    def _open_entries(self) -> Counter[str]:
+        return sum((each.open_entries for each in self._partitions.values()), Counter())
+
+    def take_stock(self) -> None:
+        """Set the gauges: rooms, entries that wait, and how far behind the clock sources are."""
         metrics.rooms_active.set(sum(len(each.rooms) for each in self._partitions.values()))
+        open_entries = self._open_entries()
+        now_ms = time.time() * 1000
+        for topic in MODALITY_TOPICS:
+            metrics.entries_open.labels(topic).set(open_entries[topic])
+            marks_ms = [
+                assembly.sources[topic].watermark_ms for assembly in self._partitions.values()
+            ]
+            known_ms = [mark_ms for mark_ms in marks_ms if mark_ms is not None]
+            if known_ms:
+                behind_s = (now_ms - min(known_ms)) / 1000
+                metrics.watermark_behind_seconds.labels(topic).set(behind_s)
 
     async def tick(self) -> None:
         """Marks by the wall clock, for a platform whose gateway sends none."""
@@ -206,7 +227,7 @@ def install_assembler(app: faust.App, settings: Settings) -> Assembler:
 
     @app.timer(interval=1.0)  # type: ignore[untyped-decorator]
     async def keep_time() -> None:
-        assembler.count_rooms()
+        assembler.take_stock()
         await assembler.mark_silent_sources()
         if settings.assembler.ticker:
             await assembler.tick()

@@ -10,6 +10,8 @@ never on how the topics interleave or on a clock:
 """
 
 import heapq
+import math
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
@@ -41,7 +43,8 @@ from limelight.streams.watermark import Hold, SourceWatermark
 class Emission:
     """A message to send; once delivered, `table` is written and then `holds` are released.
 
-    An emission without a topic has nothing to send.
+    An emission without a topic has nothing to send. `entries` counts, for each modality topic, the
+    source entries that a window's newest segment was made of; they are open until it is delivered.
     """
 
     topic: str | None
@@ -50,10 +53,15 @@ class Emission:
     headers: list[tuple[str, bytes]] = field(default_factory=list)
     table: dict[bytes, bytes | None] = field(default_factory=dict)
     holds: list[Hold] = field(default_factory=list)
+    entries: dict[str, int] = field(default_factory=dict)
+    open_entries: Counter[str] = field(default_factory=Counter)
     settled: bool = False
 
     def settle(self) -> None:
         self.settled = True
+        self.open_entries.subtract(self.entries)
+        for topic, count in self.entries.items():
+            metrics.windowed_total.labels(topic).inc(count)
         for hold in self.holds:
             hold.release()
         self.holds = []
@@ -74,6 +82,7 @@ class PartitionAssembly:
         settings: segment length, lateness, limits.
         max_message_bytes: larger messages are rejected unread.
         wall_ms: the wall clock, only for the header that tells when a window closed.
+        committed: for a topic, the offset at which reading begins again after a crash.
     """
 
     def __init__(
@@ -83,13 +92,17 @@ class PartitionAssembly:
         *,
         max_message_bytes: int,
         wall_ms: Callable[[], int],
+        committed: Callable[[str], float] = lambda topic: math.inf,
     ) -> None:
         self.rooms: dict[RoomKey, RoomAssembly] = {}
         self.partition = partition
-        self.sources = {topic: SourceWatermark() for topic in MODALITY_TOPICS}
+        # Taken in and in no delivered window yet, for each topic.
+        self.open_entries: Counter[str] = Counter()
+        self.sources = {topic: SourceWatermark(settings.max_ahead_ms) for topic in MODALITY_TOPICS}
         self._settings = settings
         self._max_message_bytes = max_message_bytes
         self._wall_ms = wall_ms
+        self._committed = committed
         self._due: list[_Due] = []
         self._scheduled: dict[RoomKey, int] = {}
         # Weak: a window lives until it is delivered, and a room far longer.
@@ -123,16 +136,15 @@ class PartitionAssembly:
 
     def process(self, message: SourceMessage) -> list[Emission]:
         """Everything that follows from one message; never raises for what a message contains."""
-        self.sources[message.topic].read(message.offset)
+        source = self.sources[message.topic]
+        source.read(message.offset)
         try:
             mark = parse_mark(message.headers)
         except MalformedRecord as error:
-            hold = self.sources[message.topic].hold(message.ack)
-            return [self._dead_letter(message, hold, str(error))]
+            return [self._refused_mark(message, source.hold(message.ack), str(error))]
         if isinstance(mark, Watermark):
-            self.sources[message.topic].advance(mark.event_time_ms, message.ack)
-            return list(self._close_due())
-        hold = self.sources[message.topic].hold(message.ack)
+            return [*self._advance(source, mark, message), *self._close_due()]
+        hold = source.hold(message.ack)
         if isinstance(mark, RoomEnd):
             emissions = self._end_room(mark, message, hold)
         else:
@@ -140,12 +152,24 @@ class PartitionAssembly:
         hold.release()
         return emissions
 
+    def _advance(
+        self, source: SourceWatermark, mark: Watermark, message: SourceMessage
+    ) -> Iterator[Emission]:
+        refuted = source.advance(mark.event_time_ms, message.ack, message)
+        if refuted is not None:
+            reason = (
+                f"mark: found {refuted.mark_ms}, more than {self._settings.max_ahead_ms} ms ahead,"
+                f" and then {mark.event_time_ms}, expected the next mark to confirm it"
+            )
+            yield self._refused_mark(refuted.message, refuted.hold, reason)
+
     def _add_data(self, message: SourceMessage, hold: Hold) -> list[Emission]:
-        metrics.events_total.labels(message.topic).inc()
         try:
             entries = read_entries(message, self._max_message_bytes)
         except MalformedRecord as error:
+            metrics.events_total.labels(message.topic).inc()
             return [self._dead_letter(message, hold.retain(), str(error))]
+        metrics.events_total.labels(message.topic).inc(len(entries))
         emissions = []
         for element, fields in entries:
             origin = Origin(message.topic, message.partition, message.offset, element)
@@ -188,11 +212,14 @@ class PartitionAssembly:
             return self._late(record.room_id, index, record.event_time_ms, origin, fields, hold)
         if room.last_closed_index is not None and index <= room.last_closed_index:
             # On time by its own watermark and yet closed: it was in, at an earlier reading.
-            self._repeated(key, hold)
+            metrics.repeated_total.labels(origin.topic).inc()
+            self._wait_for_newest(key, hold)
             return None
-        segment = room.open.get(index) or OpenSegment()
-        if not segment.add(record, origin.offset, origin.element or 0):
-            metrics.repeated_total.labels("assembler").inc()
+        segment = room.open.get(index) or OpenSegment(self._settings)
+        if segment.add(record, origin.offset, origin.element or 0):
+            self.open_entries[origin.topic] += 1
+        else:
+            metrics.repeated_total.labels(origin.topic).inc()
         room.open[index] = segment
         self.rooms[key] = room
         segment.holds.append(hold.retain())
@@ -202,34 +229,34 @@ class PartitionAssembly:
     def _end_room(self, mark: RoomEnd, message: SourceMessage, hold: Hold) -> list[Emission]:
         if message.topic != "comments":
             reason = f"header kind: found 'room-end' on {message.topic}, expected it on comments"
-            return [self._dead_letter(message, hold.retain(), reason)]
+            return [self._refused_mark(message, hold.retain(), reason)]
         try:
             self._check_not_ahead(mark.event_time_ms, message.topic)
         except MalformedRecord as error:
-            return [self._dead_letter(message, hold.retain(), str(error))]
+            return [self._refused_mark(message, hold.retain(), str(error))]
         key = RoomKey.of(mark.room_id, mark.room_started_ms)
         room = self.rooms.get(key) or RoomAssembly(key, self._settings)
         last_index = room.clock.index_of(mark.event_time_ms - 1)
         source = self.sources[message.topic]
         if source.has_passed(room.clock.end_ms(last_index) + self._settings.allowed_lateness_ms):
+            metrics.events_total.labels(message.topic).inc()
             metrics.late_total.labels(message.topic).inc()
             origin = Origin(message.topic, message.partition, message.offset)
             fields = {"kind": "room-end", "event_time_ms": mark.event_time_ms}
             return [self._late(mark.room_id, last_index, mark.event_time_ms, origin, fields, hold)]
         if room.last_closed_index is not None and last_index <= room.last_closed_index:
-            self._repeated(key, hold)
+            self._wait_for_newest(key, hold)
             return []
         self.rooms[key] = room
         room.ends.setdefault(last_index, []).append(hold.retain())
         self._schedule(room)
         return []
 
-    def _repeated(self, key: RoomKey, hold: Hold) -> None:
-        """Count what a closed segment holds already; it is done when the room's windows are out.
+    def _wait_for_newest(self, key: RoomKey, hold: Hold) -> None:
+        """What a closed segment holds already is done when the room's windows are out.
 
         Without waiting for them, a crash right now would lose a window that is still on its way.
         """
-        metrics.repeated_total.labels("assembler").inc()
         newest = self._newest_window.get(key)
         if newest is not None and not newest.settled:
             newest.holds.append(hold.retain())
@@ -264,10 +291,17 @@ class PartitionAssembly:
             del self._scheduled[due.key]
             if room.next_index is not None:
                 yield self._window(room, room.close_next())
+                room.closed_at_offsets = {
+                    topic: source.last_offset for topic, source in self.sources.items()
+                }
             elif room.ends:
                 # The room ended without a segment of its own left to close.
                 holds = room.take_ends(min(room.ends))
                 yield Emission(None, due.key.room_id.encode(), holds=holds)
+            elif self._may_be_read_again(room):
+                # Forgotten now, it would be assembled once more of what is left of it in the log.
+                self._look_at(room.key, watermark_ms + 1)
+                continue
             else:
                 yield self._forget(room)
                 continue
@@ -289,10 +323,17 @@ class PartitionAssembly:
             headers=[("closed_at_ms", b"%d" % self._wall_ms())],
             table={self._table_prefix + closed.slot_key: orjson.dumps(closed.table_slot)},
             holds=closed.holds,
+            entries=closed.entries,
+            open_entries=self.open_entries,
         )
         # Emissions settle in order: once this one has, so have the room's older ones.
         self._newest_window[room.key] = window
         return window
+
+    def _may_be_read_again(self, room: RoomAssembly) -> bool:
+        return any(
+            self._committed(topic) <= offset for topic, offset in room.closed_at_offsets.items()
+        )
 
     def _forget(self, room: RoomAssembly) -> Emission:
         """Free a finished room; by now whatever could still arrive for it is late."""
@@ -319,9 +360,17 @@ class PartitionAssembly:
             # It never had a segment, and its end has been dealt with.
             del self.rooms[room.key]
             return
-        if self._scheduled.get(room.key) != at_ms:
-            self._scheduled[room.key] = at_ms
-            heapq.heappush(self._due, _Due(at_ms, room.key))
+        self._look_at(room.key, at_ms)
+
+    def _look_at(self, key: RoomKey, at_ms: int) -> None:
+        if self._scheduled.get(key) != at_ms:
+            self._scheduled[key] = at_ms
+            heapq.heappush(self._due, _Due(at_ms, key))
+
+    def _refused_mark(self, message: SourceMessage, hold: Hold, reason: str) -> Emission:
+        """Marks are no events; one that goes to `dlq` counts as one, so that the sums agree."""
+        metrics.events_total.labels(message.topic).inc()
+        return self._dead_letter(message, hold, reason)
 
     def _dead_letter(
         self,

@@ -47,7 +47,7 @@ def install_detector(app: faust.App, settings: Settings) -> None:
         known = table.get(room)
         trend = RoomTrend.from_json(orjson.loads(known)) if known else RoomTrend()
         if known and trend.repeats(score):
-            metrics.repeated_total.labels("detector").inc()
+            metrics.repeated_total.labels("scores").inc()
             event.ack()
             return
         sent = []

@@ -14,6 +14,7 @@ from typing import Any
 
 from faust import App
 from faust.transport.drivers.aiokafka import AIOKafkaConsumerThread, Consumer, Transport
+from faust.types import TP
 
 from limelight.streams.offset_ledger import OffsetLedger
 
@@ -41,6 +42,10 @@ class _Consumer(Consumer):  # type: ignore[misc]
     def _new_offset(self, tp: Any) -> int | None:
         self._acked[tp].clear()  # Faust's own list, which nothing else reads
         return self._ledgers[tp].committable(self._acked_index[tp])
+
+    def committed_offset(self, topic: str, partition: int) -> int:
+        """Where reading begins again after a crash, as far as this process knows."""
+        return self._committed_offset.get(TP(topic, partition)) or 0
 
     def forget_offsets(self) -> None:
         """Partitions are being moved; each is read again from its committed offset."""

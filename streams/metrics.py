@@ -10,12 +10,31 @@ logger = logging.getLogger(__name__)
 
 _LATENCY_BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
 
-events_total = Counter("limelight_events_total", "Source messages read", ["modality"])
+# What was read is accounted for: events = windowed + open + late + dead letters + repeated + handed
+# back, for each topic of the assembler.
+events_total = Counter("limelight_events_total", "Source entries read", ["modality"])
+windowed_total = Counter(
+    "limelight_windowed_total", "Source entries in delivered windows", ["modality"]
+)
+entries_open = Gauge(
+    "limelight_entries_open", "Source entries waiting for their window's delivery", ["modality"]
+)
+handed_back_total = Counter(
+    "limelight_handed_back_total", "Source entries left for another worker to read", ["modality"]
+)
 late_total = Counter("limelight_late_total", "Events behind their own watermark", ["modality"])
-repeated_total = Counter("limelight_repeated_total", "Events or results seen before", ["stage"])
+repeated_total = Counter("limelight_repeated_total", "Entries or results seen before", ["topic"])
+capped_total = Counter(
+    "limelight_comments_capped_total", "Comments of a flood, counted and not kept", ["by"]
+)
 dead_letters_total = Counter("limelight_dead_letters_total", "Messages rejected", ["topic"])
 segments_total = Counter("limelight_segments_total", "Segments closed")
 missing_total = Counter("limelight_segments_missing_total", "Segments without it", ["modality"])
+watermark_behind_seconds = Gauge(
+    "limelight_watermark_behind_seconds",
+    "Wall clock minus the slowest partition's mark; negative for a source that is ahead",
+    ["modality"],
+)
 rooms_active = Gauge("limelight_rooms_active", "Rooms with open or recent segments")
 unacknowledged = Gauge("limelight_windows_in_flight", "Windows sent and not yet confirmed")
 frames_encoded_total = Counter("limelight_frames_encoded_total", "Pictures encoded")

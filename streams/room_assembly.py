@@ -1,8 +1,9 @@
 """One room while it is on air: its open segments, and the window of those that have closed."""
 
-from collections import Counter, deque
+import math
+from collections import deque
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -10,6 +11,7 @@ import orjson
 from numpy.typing import NDArray
 
 from limelight.engine.window import Segment
+from limelight.streams import metrics
 from limelight.streams.records import Comment, FrameFeature, Speech
 from limelight.streams.segments import SegmentClock
 from limelight.streams.settings import AssemblerSettings
@@ -20,6 +22,8 @@ from limelight.streams.window_records import decode_feature, encode_segment, enc
 MAX_TEXT_CHARS_KEPT = 2_000
 # Three are usual. What comes beyond is left out of the mean and the times.
 MAX_FRAMES_KEPT = 30
+# Of speech, more lines than anybody can say.
+MAX_LINES_KEPT = 200
 
 
 class RoomKey(NamedTuple):
@@ -40,69 +44,140 @@ class RoomKey(NamedTuple):
         return b"\x00".join((self.room_id.encode(), b"%d" % self.started_ms, b"%d" % slot))
 
 
-@dataclass(slots=True)
 class OpenSegment:
-    """What has come for one segment, each by its identity, so that a repeat changes nothing."""
+    """What has come for one segment, each entry by its identity, so that a repeat changes nothing.
 
-    features: dict[int, tuple[int, int, tuple[str, str], NDArray[np.float16]]] = field(
-        default_factory=dict
-    )
-    speech: dict[int, tuple[int, int, str]] = field(default_factory=dict)
-    comments: dict[Any, tuple[int, int, int, str, str]] = field(default_factory=dict)
-    streamers: set[str] = field(default_factory=set)
-    holds: list[Hold] = field(default_factory=list)
+    A comment is the same by its `comment_id`, or by time, user and text where it has none; without
+    a user as well, only the same place in the log is the same comment. Speech is the same by its
+    times and text, a picture by its time. So a producer may send again what it is not sure of.
+
+    Beyond its limits a segment counts and keeps nothing, so that a flood stays in bounds.
+    """
+
+    __slots__ = ("_beyond", "_settings", "comments", "features", "holds", "per_user", "speech",
+                 "streamers")  # fmt: skip
+
+    def __init__(self, settings: AssemblerSettings) -> None:
+        self.features: dict[int, tuple[int, tuple[str, str], NDArray[np.float16]]] = {}
+        self.speech: set[tuple[int, int, str]] = set()
+        self.comments: dict[Any, tuple[int, str, str, str, int, int]] = {}
+        self.per_user: dict[str, int] = {}
+        self.streamers: set[str] = set()
+        self.holds: list[Hold] = []
+        self._settings = settings
+        self._beyond: dict[str, _Beyond] = {}
 
     def add(self, record: Comment | Speech | FrameFeature, offset: int, element: int) -> bool:
         """Whether the record was new; a repeated one is left out."""
-        time_ms = record.event_time_ms
         if isinstance(record, Comment):
-            identity = record.comment_id or (offset, element)
-            if identity in self.comments:
-                return False
-            self.comments[identity] = (time_ms, offset, element, record.user, record.text)
+            new = self._add_comment(record, offset, element)
         elif isinstance(record, Speech):
-            if offset in self.speech:
+            line = (record.end_ms, record.start_ms, record.text)
+            if line in self.speech:
                 return False
-            self.speech[offset] = (time_ms, offset, record.text)
+            new = len(self.speech) < MAX_LINES_KEPT or self._count("asr", offset, element)
+            if len(self.speech) < MAX_LINES_KEPT:
+                self.speech.add(line)
         else:
-            if record.frame_offset in self.features:
+            new = self._add_feature(record, offset, element)
+        if new and record.streamer_id:
+            self.streamers.add(record.streamer_id)
+        return new
+
+    def _add_comment(self, comment: Comment, offset: int, element: int) -> bool:
+        time_ms, user, text = comment.event_time_ms, comment.user, comment.text
+        identity: Any = comment.comment_id
+        if not identity:
+            identity = (time_ms, user, text) if user else (offset, element)
+        if identity in self.comments:
+            return False
+        users_before = self.per_user.get(user, 0)
+        flooded = len(self.comments) >= self._settings.max_comments_a_segment
+        if flooded or users_before >= self._settings.max_comments_a_user:
+            metrics.capped_total.labels("room" if flooded else "user").inc()
+            if not self._count("comments", offset, element):
                 return False
+            if users_before:
+                self.per_user[user] = users_before + 1
+            return True
+        self.comments[identity] = (time_ms, comment.comment_id, user, text, offset, element)
+        if user:
+            self.per_user[user] = users_before + 1
+        return True
+
+    def _add_feature(self, record: FrameFeature, offset: int, element: int) -> bool:
+        known = self.features.get(record.event_time_ms)
+        if known is None and len(self.features) >= MAX_FRAMES_KEPT:
+            return self._count("frame-features", offset, element)
+        # Of two pictures of one moment the first in `frames` counts, whichever is encoded first.
+        if known is None or record.frame_offset < known[0]:
             encoder = (record.encoder_id, record.encoder_revision)
             feature = decode_feature(record.feature)
-            self.features[record.frame_offset] = (time_ms, record.frame_offset, encoder, feature)
-        if record.streamer_id:
-            self.streamers.add(record.streamer_id)
+            self.features[record.event_time_ms] = (record.frame_offset, encoder, feature)
+        return known is None
+
+    def _count(self, topic: str, offset: int, element: int) -> bool:
+        """Count what is beyond a limit, unless it is read again."""
+        beyond = self._beyond.setdefault(topic, _Beyond())
+        if (offset, element) <= beyond.newest:
+            return False
+        beyond.newest = (offset, element)
+        beyond.count += 1
         return True
+
+    def entries(self) -> dict[str, int]:
+        """How many entries each modality topic gave to this segment, kept or not."""
+        kept = {
+            "frame-features": len(self.features),
+            "asr": len(self.speech),
+            "comments": len(self.comments),
+        }
+        return {
+            topic: count + (self._beyond[topic].count if topic in self._beyond else 0)
+            for topic, count in kept.items()
+        }
 
     def close(
         self, index: int, start_ms: int, settings: AssemblerSettings
     ) -> tuple[Segment, tuple[str, str] | None]:
         """The finished segment and the encoder of its picture features."""
-        frames = sorted(self.features.values(), key=lambda frame: frame[:2])
-        encoder = frames[-1][2] if frames else None
-        usable = [frame for frame in frames if frame[2] == encoder]
-        usable = [frame for frame in usable if frame[3].shape == usable[-1][3].shape]
-        usable = usable[:MAX_FRAMES_KEPT]
-        comments = sorted(self.comments.values(), key=lambda comment: comment[:3])
-        per_user = Counter(user for _, _, _, user, _ in comments if user)
-        unknown = sum(1 for comment in comments if not comment[3])
-        weight = unknown + sum(1.0 / k for count in per_user.values() for k in range(1, count + 1))
+        frames = sorted(self.features.items())
+        encoder = frames[-1][1][1] if frames else None
+        usable = [(time_ms, frame[2]) for time_ms, frame in frames if frame[1] == encoder]
+        usable = [frame for frame in usable if frame[1].shape == usable[-1][1].shape]
+        comments = sorted(self.comments.values())
+        unknown = sum(1 for comment in comments if not comment[2])
+        # Rounded once, so that the order in which users spoke first does not show.
+        weight = unknown + math.fsum(_harmonic(count) for count in self.per_user.values())
         return (
             Segment(
                 index=index,
                 start_ms=start_ms,
-                frame_feature=_mean([frame[3] for frame in usable]),
-                frame_times_ms=tuple(frame[0] for frame in usable),
-                speech=" ".join(text for _, _, text in sorted(self.speech.values()))[
-                    :MAX_TEXT_CHARS_KEPT
-                ],
-                comments=_sample([text for *_, text in comments], settings.max_comments_kept),
-                comment_count=len(comments),
-                user_count=len(per_user) + unknown,
+                frame_feature=_mean([feature for _, feature in usable]),
+                frame_times_ms=tuple(time_ms for time_ms, _ in usable),
+                speech=" ".join(text for _, _, text in sorted(self.speech))[:MAX_TEXT_CHARS_KEPT],
+                comments=_sample(
+                    [text for _, _, _, text, _, _ in comments], settings.max_comments_kept
+                ),
+                comment_count=self.entries()["comments"],
+                user_count=len(self.per_user) + unknown,
                 comment_weight=weight,
             ),
             encoder,
         )
+
+
+@dataclass(slots=True)
+class _Beyond:
+    """How many entries were counted and not kept, and the log's newest place among them."""
+
+    count: int = 0
+    newest: tuple[int, int] = (-1, -1)
+
+
+def _harmonic(count: int) -> float:
+    """1 + 1/2 + ... + 1/count: what a user's comments weigh together."""
+    return sum(1.0 / k for k in range(1, count + 1))
 
 
 def _mean(features: list[NDArray[np.float16]]) -> NDArray[np.float16] | None:
@@ -134,6 +209,7 @@ class ClosedSegment(NamedTuple):
     table_slot: dict[str, Any]
     segment: Segment
     holds: list[Hold]
+    entries: dict[str, int]
 
 
 class RoomAssembly:
@@ -150,6 +226,8 @@ class RoomAssembly:
         # What holds each announced end, by the last segment of the life that it ends.
         self.ends: dict[int, list[Hold]] = {}
         self.last_closed_index: int | None = None
+        # How far each topic had been read when the newest segment closed.
+        self.closed_at_offsets: dict[str, int] = {}
         self._settings = settings
         self._closed: deque[bytes] = deque(maxlen=settings.window_length)
         self._alive = False
@@ -175,13 +253,14 @@ class RoomAssembly:
         index = self.next_index
         if index is None:
             raise ValueError(f"room {self.key.room_id}: nothing open, expected a segment to close")
-        opened = self.open.pop(index, None) or OpenSegment()
+        opened = self.open.pop(index, None) or OpenSegment(self._settings)
         segment, encoder = opened.close(index, self.clock.start_ms(index), self._settings)
         self._streamer_id = min(opened.streamers, default=self._streamer_id)
         empty = not (segment.has_picture or segment.has_text)
         self._empty_in_a_row = self._empty_in_a_row + 1 if empty else 0
         final = index in self.ends or self._empty_in_a_row >= self._settings.idle_segments
-        self._closed.append(encode_segment(segment, encoder))
+        entries = opened.entries()
+        self._closed.append(encode_segment(segment, encoder, entries))
         self.last_closed_index, self._alive = index, True
         window = encode_window(
             room_id=self.key.room_id,
@@ -207,7 +286,7 @@ class RoomAssembly:
         if final:
             self._finish()
         slot = index % self._settings.window_length
-        return ClosedSegment(window, self.key.slot_key(slot), table_slot, segment, holds)
+        return ClosedSegment(window, self.key.slot_key(slot), table_slot, segment, holds, entries)
 
     def restore(self, slots: Sequence[Mapping[str, Any]]) -> None:
         """Take over the closed segments that the table holds."""

@@ -64,6 +64,9 @@ class AssemblerSettings(_Section):
     max_comment_chars: int = Field(1_000, ge=1)
     max_speech_chars: int = Field(10_000, ge=1)
     max_comments_kept: int = Field(50, ge=1)
+    # Of a segment of one room, and of one of its users; what comes beyond is counted, not kept.
+    max_comments_a_segment: int = Field(5_000, ge=1)
+    max_comments_a_user: int = Field(20, ge=1)
 
 
 class DetectorSettings(_Section):

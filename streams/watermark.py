@@ -12,6 +12,8 @@ Reading again therefore always begins at a mark (or at the start of the log):
 """
 
 from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
 
 Ack = Callable[[], None]
 
@@ -58,13 +60,29 @@ class Hold:
             self._span.settle()
 
 
-class SourceWatermark:
-    """How far one topic-partition has come in event time; never goes back in one reading."""
+@dataclass(frozen=True, slots=True)
+class Doubt:
+    """A mark that was too far ahead to be believed by itself; `message` is whatever carried it."""
 
-    def __init__(self) -> None:
+    mark_ms: int
+    hold: Hold
+    message: Any
+
+
+class SourceWatermark:
+    """How far one topic-partition has come in event time; never goes back in one reading.
+
+    Args:
+        max_jump_ms: a mark further ahead is believed only when the next one is as far, so that one
+            wrong clock does not make a day's data late. The first mark is always believed.
+    """
+
+    def __init__(self, max_jump_ms: int) -> None:
         self.watermark_ms: int | None = None
+        self._max_jump_ms = max_jump_ms
+        self._doubt: Doubt | None = None
         self._span = _Span(no_ack)
-        self._last_offset = -1
+        self.last_offset = -1
 
     def read(self, offset: int) -> None:
         """Note which message is read next; one that was read before begins a second reading.
@@ -73,22 +91,35 @@ class SourceWatermark:
         after its tables are recovered. What was in time at the first reading must be in time at the
         second, so the watermark is forgotten; the mark that is read first restores it.
         """
-        if offset <= self._last_offset:
+        if offset <= self.last_offset:
             self.watermark_ms = None
+            self._doubt = None
             # The newest mark was not superseded: it is read, held and acknowledged once more.
             self._span = _Span(no_ack)
-        self._last_offset = offset
+        self.last_offset = offset
 
-    def advance(self, mark_ms: int, ack: Ack) -> bool:
-        """Whether the mark moved the watermark; one that does not is acknowledged at once."""
-        if self.watermark_ms is not None and mark_ms <= self.watermark_ms:
-            ack()
-            return False
+    def advance(self, mark_ms: int, ack: Ack, message: Any = None) -> Doubt | None:
+        """Take a mark; gives the doubted one before it if this one contradicts it.
+
+        A mark that is behind is acknowledged at once, a doubted one is held like data.
+        """
+        doubt, self._doubt = self._doubt, None
+        confirms = doubt is not None and 0 <= mark_ms - doubt.mark_ms <= self._max_jump_ms
+        if self.watermark_ms is not None:
+            if mark_ms - self.watermark_ms > self._max_jump_ms and not confirms:
+                self._doubt = Doubt(mark_ms, self.hold(ack), message)
+                return doubt
+            if mark_ms <= self.watermark_ms:
+                ack()
+                return doubt
         self.watermark_ms = mark_ms
         superseded, self._span = self._span, _Span(ack)
         superseded.superseded = True
         superseded.settle()
-        return True
+        if doubt is not None and confirms:
+            doubt.hold.release()
+            return None
+        return doubt
 
     def hold(self, ack: Ack) -> Hold:
         return Hold(ack, self._span)

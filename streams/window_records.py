@@ -6,7 +6,7 @@ hold it and in the assembler's table: 20 windows share one encoding.
 
 import base64
 import binascii
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Annotated, Literal
 
 import numpy as np
@@ -54,8 +54,14 @@ def decode_feature(text: str) -> NDArray[np.float16]:
     return feature
 
 
-def encode_segment(segment: Segment, encoder: tuple[str, str] | None) -> bytes:
-    """One closed segment; the same input gives the same bytes, whatever else happened."""
+def encode_segment(
+    segment: Segment, encoder: tuple[str, str] | None, entries: Mapping[str, int]
+) -> bytes:
+    """One closed segment; the same input gives the same bytes, whatever else happened.
+
+    Args:
+        entries: how many entries of each modality topic are in it, for whoever balances the books.
+    """
     feature = segment.frame_feature
     return orjson.dumps(
         {
@@ -77,6 +83,7 @@ def encode_segment(segment: Segment, encoder: tuple[str, str] | None) -> bytes:
             "comments": segment.comments,
             "comment_count": segment.comment_count,
             "user_count": segment.user_count,
+            "entries": dict(entries),
             "comment_weight": round(segment.comment_weight, 4),
         }
     )

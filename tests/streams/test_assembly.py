@@ -23,8 +23,8 @@ STARTED_MS = 1_700_000_000_000
 SETTINGS = AssemblerSettings(window_length=3, allowed_lateness_ms=2_000, idle_segments=4)
 
 
-def make_assembly(settings: AssemblerSettings = SETTINGS) -> PartitionAssembly:
-    return PartitionAssembly(0, settings, max_message_bytes=100_000, wall_ms=lambda: 42)
+def make_assembly(settings: AssemblerSettings = SETTINGS, **more) -> PartitionAssembly:
+    return PartitionAssembly(0, settings, max_message_bytes=100_000, wall_ms=lambda: 42, **more)
 
 
 def feed(assembly: PartitionAssembly, *messages: SourceMessage) -> list[Emission]:
@@ -142,6 +142,87 @@ def test_an_event_within_the_allowed_lateness_is_in_time(make_message, make_mark
     assembly = make_assembly()
     feed(assembly, make_mark("comments", 0, 31_999), make_message("comments", 1, 29_999))
     (window,) = windows_of(feed(assembly, *marks(make_mark, 9, 32_000)))
+    assert window["segments"][0]["comment_count"] == 1
+
+
+def test_what_a_producer_sends_again_in_another_order_changes_nothing(make_mark) -> None:
+    def read(order: list[int]) -> bytes:
+        assembly = make_assembly()
+        feed(assembly, *marks(make_mark, 0, 0))
+        common = {"room_id": "room", "room_started_ms": STARTED_MS}
+        comments = [
+            common | {"event_time_ms": STARTED_MS + 5, "text": text, "comment_id": f"{place}"}
+            for place, text in enumerate(["first", "second"])
+        ] + [common | {"event_time_ms": STARTED_MS + 5, "text": "third", "user": "u"}]
+        for offset, which in enumerate(order, 1):
+            value = orjson.dumps(comments[which])
+            feed(assembly, SourceMessage("comments", 0, offset, value, {}, no_ack))
+            line = {"start_ms": STARTED_MS + which, "end_ms": STARTED_MS + 9, "text": "said"}
+            value = orjson.dumps(common | line)
+            feed(assembly, SourceMessage("asr", 0, offset, value, {}, no_ack))
+            picture = {
+                "event_time_ms": STARTED_MS + which,
+                "encoder_id": "e",
+                "encoder_revision": "r",
+                "feature": encode_feature(np.full(2, which, np.float16)),
+                "frame_offset": offset,
+            }
+            value = orjson.dumps(common | picture)
+            feed(assembly, SourceMessage("frame-features", 0, offset, value, {}, no_ack))
+        (window,) = [
+            e for e in feed(assembly, *marks(make_mark, 99, 32_000)) if e.topic == "windows"
+        ]
+        return window.value
+
+    once = read([0, 1, 2])
+    (segment,) = orjson.loads(once)["segments"]
+    assert segment["comments"] == ["third", "first", "second"]
+    assert segment["entries"] == {"frame-features": 3, "asr": 3, "comments": 3}
+    assert read([2, 0, 2, 1, 0, 0, 1]) == once
+
+
+def test_a_flood_is_counted_and_not_kept(make_mark) -> None:
+    settings = AssemblerSettings(max_comments_a_segment=30, max_comments_a_user=4)
+    assembly = make_assembly(settings)
+    feed(assembly, *marks(make_mark, 0, 0))
+    comments = [
+        {
+            "room_id": "room",
+            "room_started_ms": STARTED_MS,
+            "event_time_ms": STARTED_MS + k,
+            "text": f"{k}",
+            "user": "flooder" if k % 2 else f"user {k}",
+        }
+        for k in range(100)
+    ]
+    value = orjson.dumps(comments)
+    feed(assembly, SourceMessage("comments", 0, 1, value, {}, no_ack))
+    feed(assembly, SourceMessage("comments", 0, 1, value, {}, no_ack))  # read again: no change
+    assert assembly.open_entries["comments"] == 100
+    (room,) = assembly.rooms.values()
+    (opened,) = room.open.values()
+    assert len(opened.comments) == 30
+    feed(assembly, *marks(make_mark, 2, 0))
+    (window,) = windows_of(feed(assembly, *marks(make_mark, 9, 32_000)))
+    segment = window["segments"][0]
+    assert segment["comment_count"] == segment["entries"]["comments"] == 100
+    assert segment["user_count"] == 27
+    # 26 users with one each, and the flooder, whose 50 weigh no more than 1 + 1/2 + ... + 1/50.
+    assert segment["comment_weight"] == pytest.approx(
+        26 + sum(1 / k for k in range(1, 51)), abs=1e-3
+    )
+    assert sum(int(text) % 2 for text in segment["comments"]) == 4
+
+
+def test_one_wrong_clock_makes_nothing_late(make_message, make_mark) -> None:
+    assembly = make_assembly()
+    feed(assembly, *marks(make_mark, 0, 0))
+    feed(assembly, make_mark("comments", 1, 86_400_000))
+    feed(assembly, make_message("comments", 2, 1_000))
+    (letter,) = feed(assembly, make_mark("comments", 3, 2_000))
+    assert letter.topic == "dlq"
+    assert "expected the next mark to confirm it" in orjson.loads(letter.value)["reason"]
+    (window,) = windows_of(feed(assembly, *marks(make_mark, 4, 32_000)))
     assert window["segments"][0]["comment_count"] == 1
 
 
@@ -309,7 +390,7 @@ class Platform:
 
     def run_worker(self, rng: random.Random, steps: int | None) -> None:
         """Process `steps` messages (all for None), settling deliveries now and then, then crash."""
-        assembly = make_assembly()
+        assembly = make_assembly(committed=self.committed.__getitem__)
         assembly.restore(self.table.items())
         position = dict(self.committed)
         acked: dict[str, set[int]] = {topic: set() for topic in self.logs}
@@ -364,6 +445,9 @@ def platform_logs(draw) -> dict[str, list[tuple[bytes, dict[str, str]]]]:
                 at_ms = STARTED_MS + max(1, mark_ms + draw(st.integers(-60_000, 60_000)))
                 room = draw(st.sampled_from(["a", "b"]))
                 log.append((b"", header_map(RoomEnd(room, at_ms, STARTED_MS).encode())))
+            elif draw(st.integers(0, 20)) == 0:
+                wrong_ms = STARTED_MS + mark_ms + 4_000_000
+                log.append((b"", header_map(Watermark(wrong_ms).encode())))
             elif draw(st.booleans()):
                 mark_ms += draw(st.sampled_from([1_000, 15_000, 40_000]))
                 log.append((b"", header_map(Watermark(STARTED_MS + mark_ms).encode())))
@@ -385,7 +469,8 @@ def platform_logs(draw) -> dict[str, list[tuple[bytes, dict[str, str]]]]:
                         "frame_offset": len(log),
                     }
                 log.append((orjson.dumps(fields), {}))
-        log.append((b"", header_map(Watermark(STARTED_MS + 3_000_000).encode())))
+        for end_ms in (3_000_000, 3_001_000):
+            log.append((b"", header_map(Watermark(STARTED_MS + end_ms).encode())))
         logs[topic] = log
     return logs
 

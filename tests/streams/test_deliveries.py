@@ -20,7 +20,7 @@ class Log:
         self.done: list[str] = []
         self.sent: dict[str, int] = {}
         self.confirmations: dict[str, asyncio.Future[None]] = {}
-        self._source = SourceWatermark()
+        self._source = SourceWatermark(3_600_000)
 
     async def send(self, emission: Emission, partition: int) -> Awaitable[None]:
         name = emission.key.decode()

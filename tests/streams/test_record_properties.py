@@ -89,7 +89,7 @@ def window_record() -> bytes:
         room_started_ms=STARTED_MS,
         segment_ms=SEGMENT_MS,
         segments=[
-            encode_segment(segment, encoder if segment.has_picture else None)
+            encode_segment(segment, encoder if segment.has_picture else None, {})
             for segment in segments
         ],
         segment_index=1,

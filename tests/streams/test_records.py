@@ -99,7 +99,7 @@ def encode(segments: list[tuple[Segment, tuple[str, str] | None]]) -> bytes:
         streamer_id="s",
         room_started_ms=None,
         segment_ms=30_000,
-        segments=[encode_segment(segment, encoder) for segment, encoder in segments],
+        segments=[encode_segment(segment, encoder, {}) for segment, encoder in segments],
         segment_index=segments[-1][0].index,
         start_ms=segments[-1][0].start_ms,
         final=False,
