@@ -86,10 +86,13 @@ class LoadRooms:
     def __init__(self, options: LoadOptions, *, segment_ms: int, partitions: int) -> None:
         self._options = options
         self._partitions = partitions
-        self._rng = rng = np.random.default_rng(options.seed)
         count, base_ms = options.rooms, options.base_ms
-        self.started_ms = base_ms - rng.integers(1, _ON_AIR_MS, count)
-        factor = rng.lognormal(-(_ROOM_SIGMA**2) / 2, _ROOM_SIGMA, count)
+        # Each draws from numbers of its own, so that a room is the same in a larger load.
+        start, rates, speech, speaks, every, lists, prepared, self._rng = np.random.default_rng(
+            options.seed
+        ).spawn(8)
+        self.started_ms = base_ms - start.integers(1, _ON_AIR_MS, count)
+        factor = rates.lognormal(-(_ROOM_SIGMA**2) / 2, _ROOM_SIGMA, count)
         self.comment_rate = np.minimum(options.comments_a_second * factor, _MOST_COMMENTS_A_SECOND)
         ids = [f"load-{number:06d}" for number in range(count)]
         self.keys = [room_id.encode() for room_id in ids]
@@ -105,19 +108,18 @@ class LoadRooms:
             (self.started_ms[:, None] + centres).ravel(),
             np.full(count * FRAMES_A_SEGMENT, segment_ms),
         )
-        self._speech = _Beat.drawn(rng, base_ms, rng.integers(*_SPEECH_EVERY_MS, count))
+        self._speech = _Beat.drawn(speech, base_ms, speaks.integers(*_SPEECH_EVERY_MS, count))
         # Lists are cut at the beginning of a slice, behind all comments of the slices before.
-        every_ms = rng.choice(_LIST_MS, count)
-        self._lists = _Beat.drawn(rng, base_ms, every_ms, grid_ms=SLICE_MS)
+        self._lists = _Beat.drawn(lists, base_ms, every.choice(_LIST_MS, count), grid_ms=SLICE_MS)
         self._pending: list[list[bytes]] = [[] for _ in range(count)]
         self._frame_offset = [0] * partitions
-        self._features = _features(rng, options)
-        lengths = rng.integers(*_SPEECH_CHARS, _SPEECH_POOL, endpoint=True)
-        self._lines = [b'"text":%s}' % text for text in _texts(rng, lengths)]
-        users = rng.integers(1 << 48, size=_COMMENT_POOL).tolist()
+        self._features = _features(prepared, options)
+        lengths = prepared.integers(*_SPEECH_CHARS, _SPEECH_POOL, endpoint=True)
+        self._lines = [b'"text":%s}' % text for text in _texts(prepared, lengths)]
+        users = prepared.integers(1 << 48, size=_COMMENT_POOL).tolist()
         self._comments = [
             b',"text":%s,"user":"%012x"}' % (text, user)
-            for text, user in zip(_texts(rng, _comment_lengths(rng)), users, strict=True)
+            for text, user in zip(_texts(prepared, _comment_lengths(prepared)), users, strict=True)
         ]
 
     def slice(self, start_ms: int) -> list[ScriptedMessage]:

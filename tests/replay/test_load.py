@@ -107,6 +107,25 @@ def test_one_seed_gives_the_same_bytes_and_another_others() -> None:
     assert make_load() != make_load(seed=2)
 
 
+def test_a_room_is_the_same_in_a_larger_load() -> None:
+    def schedule(rooms: int, wanted: set[bytes]) -> list[tuple]:
+        found = []
+        for message in make_load(rooms=rooms, comments_a_second=20.0, seconds=20):
+            if message.key in wanted:
+                value = orjson.loads(message.value)
+                started = (value[0] if message.topic == "comments" else value)["room_started_ms"]
+                found.append((message.topic, message.key, message.at_ms, started))
+        return sorted(found)
+
+    small = LoadRooms(make_options(rooms=5), segment_ms=SEGMENT_MS, partitions=PARTITIONS)
+    large = LoadRooms(make_options(rooms=50), segment_ms=SEGMENT_MS, partitions=PARTITIONS)
+    assert small.comment_rate.tolist() == large.comment_rate[:5].tolist()
+    # Of comments only the times of their lists are a room's own, where it is never silent.
+    busy = {key for key, rate in zip(small.keys, small.comment_rate, strict=True) if rate > 0.9}
+    assert busy
+    assert schedule(5, busy) == schedule(50, busy)
+
+
 @pytest.mark.parametrize("comments", ["batched", "single"])
 def test_nothing_older_follows_a_mark_and_marks_come_every_second(comments) -> None:
     messages = make_load(comments=comments)
@@ -130,16 +149,17 @@ def test_messages_come_in_event_time_order() -> None:
     assert times[-1] == BASE_MS + 50_000
 
 
-def test_lists_hold_the_last_two_to_five_seconds_of_one_room() -> None:
-    spans = defaultdict(list)
+def test_a_room_sends_its_comments_in_lists_every_two_to_five_seconds() -> None:
+    sent_ms = defaultdict(list)
     for message in make_load(comments_a_second=20.0):
         if message.topic == "comments" and message.value:
             rooms = {entry["room_id"] for entry in orjson.loads(message.value)}
             assert rooms == {message.key.decode()}
-            spans[message.key].append(message.at_ms)
-    every = {later - earlier for times in spans.values() for earlier, later in pairwise(times)}
-    assert every <= {k * each for k in (1, 2, 3) for each in (2_000, 3_000, 4_000, 5_000)}
-    assert {2_000, 3_000, 4_000, 5_000} <= every
+            sent_ms[message.key].append(message.at_ms)
+    every = [min(b - a for a, b in pairwise(times)) for times in sent_ms.values()]
+    assert set(every) == {2_000, 3_000, 4_000, 5_000}
+    for times, every_ms in zip(sent_ms.values(), every, strict=True):
+        assert all((later - earlier) % every_ms == 0 for earlier, later in pairwise(times))
 
 
 def test_rates_are_those_that_the_module_names() -> None:
