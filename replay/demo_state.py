@@ -1,13 +1,18 @@
 """What a demo has seen: scores, highlights, deliveries, and the figures made of them."""
 
 from collections import Counter
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import numpy as np
+import orjson
 
 from limelight.engine.score import Score
 from limelight.kernels.ranking import kendall_tau
+from limelight.replay.accounting import Accounts
+from limelight.streams.highlight_records import decode_highlight
+from limelight.streams.records import header_map
+from limelight.streams.score_records import decode_score
 
 # What the summary tells of a highlight.
 _TOLD = ("room_id", "kind", "start_ms", "end_ms", "decided_by", "baseline", "rise", "reason")
@@ -56,6 +61,28 @@ class DemoState:
     late: list[dict[str, Any]] = field(default_factory=list)
     dead_letters: list[dict[str, Any]] = field(default_factory=list)
     close_to_score_ms: list[int] = field(default_factory=list)
+    accounts: Accounts = field(default_factory=Accounts)
+    # Whether highlights are pushed to a receiver, and it is to be waited for.
+    pushed: bool = True
+
+    def see(self, topic: str, record: Any) -> None:
+        """Take a record of an observed topic.
+
+        Raises:
+            MalformedRecord, ValueError, KeyError, TypeError: it is none of ours.
+        """
+        self.accounts.see(topic, record)
+        value = record.value
+        if topic == "scores":
+            self.see_score(*decode_score(value, max_bytes=len(value)))
+        elif topic == "highlights":
+            self.see_highlight(decode_highlight(value, max_bytes=len(value)))
+        elif topic == "windows":
+            self.window_ids.add(orjson.loads(value)["id"])
+        elif topic == "late":
+            self.see_late(orjson.loads(value))
+        elif topic == "dlq" and "kind" not in header_map(record.headers):
+            self.see_dead_letter(orjson.loads(value))
 
     def see_score(self, score: Score, timings: dict[str, int]) -> None:
         room = self.rooms.setdefault(score.room_id, RoomSeen())
@@ -90,7 +117,7 @@ class DemoState:
         return (
             all(room.finished for room in self.rooms.values())
             and kinds["opened"] == kinds["closed"]
-            and len(self.delivered) + rejected >= len(self.event_kinds)
+            and (not self.pushed or len(self.delivered) + rejected >= len(self.event_kinds))
         )
 
     def progress(self) -> tuple[int, ...]:
@@ -134,6 +161,7 @@ class DemoState:
             "delivered_again": self.delivered_again,
             "late": len(self.late),
             "dead_letters": len(self.dead_letters),
+            "accounts": {topic: asdict(line) for topic, line in self.accounts.lines().items()},
             "close_to_score_ms": _percentiles(self.close_to_score_ms),
             "close_to_delivery_ms": _percentiles(list(self.delivered.values())),
             "tau_predicted_against_measured_ctr": {
@@ -156,6 +184,7 @@ class DemoState:
             f"{figures['rooms']} rooms, {sum(figures['events_in'].values())} events in,"
             f" {figures['scores']} segments scored by {', '.join(figures['decided_by'])};"
             f" {figures['late']} late, {figures['dead_letters']} dead letters",
+            self.accounts.told(),
             f"{figures['highlights_opened']} highlights, {figures['delivered']} of"
             f" {figures['highlight_events']} events delivered,"
             f" {figures['delivered_again']} delivered twice",

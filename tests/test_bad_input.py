@@ -146,6 +146,22 @@ def test_every_bad_message_is_in_dlq_with_its_topic_place_and_reason(played) -> 
 
 
 @pytest.mark.broker
+def test_every_entry_is_in_a_window_late_or_in_dlq(played) -> None:
+    state, _ = played
+    lines = state.accounts.lines()
+    assert {topic: line.missing for topic, line in lines.items()} == dict.fromkeys(lines, 0)
+    counts = {topic: (line.entered, line.passed_on, line.dead) for topic, line in lines.items()}
+    comments = 60 + 6 * (SEGMENTS - 1)
+    assert counts == {
+        "frames": (1, 0, 1),
+        "frame-features": (1, 0, 1),
+        "asr": (1, 0, 1),
+        "comments": (comments + 3, comments, 3),
+        "windows": (SEGMENTS + 1, SEGMENTS, 1),
+    }
+
+
+@pytest.mark.broker
 def test_the_room_among_them_is_scored_as_if_nothing_had_been(played) -> None:
     state, _ = played
     scores = state.rooms["room"].scores

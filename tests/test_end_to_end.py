@@ -91,6 +91,9 @@ def test_nothing_is_lost_on_the_way(played) -> None:
     state, _ = played
     recordings = [load_recording(folder) for folder in bundled_recordings()]
     assert (state.late, state.dead_letters) == ([], [])
+    lines = state.accounts.lines()
+    assert {topic: line.missing for topic, line in lines.items()} == dict.fromkeys(lines, 0)
+    assert lines["frames"].entered == state.events_in["frames"]
     assert len(state.window_ids) == sum(len(room.scores) for room in state.rooms.values())
     for recording in recordings:
         scores = state.rooms[recording.room_id].scores

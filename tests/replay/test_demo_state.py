@@ -84,7 +84,7 @@ def test_of_a_hundred_and_one_latencies_the_middle_and_the_last_but_one_are_told
 
 def test_without_a_measurement_there_is_no_figure() -> None:
     assert DemoState({}).summary()["close_to_score_ms"] == {"p50": None, "p99": None}
-    assert "None ms (p99 None)" in DemoState({}).told()[2]
+    assert "None ms (p99 None)" in DemoState({}).told()[3]
 
 
 def test_a_score_that_comes_again_changes_nothing() -> None:
@@ -126,7 +126,7 @@ def test_rooms_segments_and_events_are_counted_by_what_they_are() -> None:
     # Of each highlight the newest event is told.
     told = [(each["id"], each["kind"], each["end_ms"]) for each in found["highlights"]]
     assert told == [("a/1", "closed", len("closed")), ("a/2", "opened", 1)]
-    assert "2 highlights, 1 of 4 events delivered" in state.told()[1]
+    assert "2 highlights, 1 of 4 events delivered" in state.told()[2]
 
 
 def test_a_demo_is_complete_when_all_is_scored_closed_and_delivered() -> None:

@@ -1,0 +1,175 @@
+"""Balancing the books from the topics alone: what went in, and what came of each of it.
+
+    frames          = frame-features + dlq
+    frame-features  = in windows + late + dlq
+    asr, comments   = in windows + late + dlq
+    windows         = scores + dlq
+
+Counted are entries (one comment of a list, one picture, ...), each once however often a producer or
+a restarted process sent it; marks are no entries.
+"""
+
+from collections import Counter
+from collections.abc import Hashable, Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import orjson
+
+from limelight.streams.dead_letters import Origin
+from limelight.streams.records import header_map
+from limelight.streams.topics import MODALITY_TOPICS
+
+BALANCED_TOPICS = ("frames", *MODALITY_TOPICS, "windows")
+
+
+@dataclass(slots=True)
+class Line:
+    """One topic's books; `entered` and the rest count entries, `repeated` those seen again."""
+
+    entered: int = 0
+    passed_on: int = 0
+    late: int = 0
+    dead: int = 0
+    repeated: int = 0
+
+    @property
+    def missing(self) -> int:
+        """How many entries nobody can account for; negative when more came out than went in."""
+        return self.entered - self.passed_on - self.late - self.dead
+
+
+@dataclass(slots=True)
+class Accounts:
+    """Fed with the records of all topics, in any order between topics."""
+
+    _entered: dict[str, set[Hashable]] = field(default_factory=dict)
+    _repeated: Counter[str] = field(default_factory=Counter)
+    _windows: dict[str, dict[str, int]] = field(default_factory=dict)
+    _scored: set[Hashable] = field(default_factory=set)
+    _late: dict[str, set[Hashable]] = field(default_factory=dict)
+    _dead: dict[str, set[Hashable]] = field(default_factory=dict)
+
+    def see(self, topic: str, record: Any) -> None:
+        """Count a record (an aiokafka `ConsumerRecord`); `topic` without prefix.
+
+        Raises:
+            ValueError, KeyError, TypeError: a record of ours that is none; sources never raise.
+        """
+        if topic in ("frames", *MODALITY_TOPICS):
+            for identity in _entries(topic, record):
+                self._enter(topic, identity)
+        elif topic == "windows":
+            self._see_window(record)
+        elif topic == "scores":
+            score = orjson.loads(record.value)
+            self._scored.add((score["room_id"], score["start_ms"]))
+        elif topic == "late":
+            letter = orjson.loads(record.value)
+            fields = letter["record"]
+            if fields.get("kind") != "room-end":
+                identity = _identity(letter["topic"], fields, _origin(letter))
+                self._late.setdefault(letter["topic"], set()).add(identity)
+        elif topic == "dlq" and "kind" not in header_map(record.headers):
+            letter = orjson.loads(record.value)
+            if "kind" not in letter["headers"]:
+                self._dead.setdefault(letter["topic"], set()).add(letter["id"])
+
+    def _enter(self, topic: str, identity: Hashable) -> None:
+        entered = self._entered.setdefault(topic, set())
+        self._repeated[topic] += identity in entered
+        entered.add(identity)
+
+    def _see_window(self, record: Any) -> None:
+        try:
+            window = orjson.loads(record.value)
+            self._windows[window["id"]] = window["segments"][-1]["entries"]
+            self._enter("windows", (window["room_id"], window["segments"][-1]["start_ms"]))
+        except (KeyError, TypeError, ValueError):
+            self._enter("windows", _place("windows", record))  # somebody else's; it goes to dlq
+
+    def lines(self) -> dict[str, Line]:
+        """The books of each topic."""
+        windowed: Counter[str] = Counter()
+        for entries in self._windows.values():
+            windowed.update(entries)
+        lines = {}
+        for topic in BALANCED_TOPICS:
+            line = lines[topic] = Line(
+                entered=len(self._entered.get(topic, ())),
+                passed_on=windowed[topic],
+                late=len(self._late.get(topic, ())),
+                dead=len(self._dead.get(topic, ())),
+                repeated=self._repeated[topic],
+            )
+            if topic == "frames":
+                encoded = self._entered.get("frame-features", set())
+                line.passed_on = len(encoded & self._entered.get("frames", set()))
+            elif topic == "windows":
+                line.passed_on = len(self._scored)
+        return lines
+
+    @property
+    def is_balanced(self) -> bool:
+        return not any(line.missing for line in self.lines().values())
+
+    def told(self) -> str:
+        """The sums in one line, for a person."""
+        lines = self.lines()
+        missing = {topic: line.missing for topic, line in lines.items() if line.missing}
+        if missing:
+            return f"NOT accounted for (in minus windows, late and dlq): {missing}"
+        sources = [lines[topic] for topic in MODALITY_TOPICS]
+        return (
+            f"all accounted for: {sum(line.entered for line in sources)} entries ="
+            f" {sum(line.passed_on for line in sources)} in windows +"
+            f" {sum(line.late for line in sources)} late +"
+            f" {sum(line.dead for line in sources)} in dlq"
+        )
+
+
+def _entries(topic: str, record: Any) -> Iterator[Hashable]:
+    """What tells each entry of a source record from every other."""
+    headers = header_map(record.headers)
+    if "kind" in headers:
+        return
+    if topic == "frames":
+        yield _identity(topic, headers, _place(topic, record))
+        return
+    try:
+        value = orjson.loads(record.value or b"")
+    except ValueError:
+        yield _place(topic, record)
+        return
+    if not isinstance(value, list):
+        yield _identity(topic, value, _place(topic, record))
+    elif topic == "comments":
+        for element, fields in enumerate(value):
+            yield _identity(topic, fields, _place(topic, record, element))
+    else:
+        yield _place(topic, record)
+
+
+def _identity(topic: str, fields: Any, place: Hashable) -> Hashable:
+    """By its content where that tells it apart, as the assembler does, else by its place."""
+    try:
+        room = (fields["room_id"], str(fields.get("room_started_ms")))
+        if topic in ("frames", "frame-features"):
+            return (*room, str(fields["event_time_ms"]))
+        if topic == "asr":
+            return (*room, fields["start_ms"], fields["end_ms"], fields["text"])
+        if comment_id := fields.get("comment_id"):
+            return (*room, comment_id)
+        if user := fields.get("user"):
+            return (*room, fields["event_time_ms"], user, fields["text"])
+    except (AttributeError, KeyError, TypeError):
+        pass
+    return place
+
+
+def _place(topic: str, record: Any, element: int | None = None) -> str:
+    return str(Origin(topic, record.partition, record.offset, element))
+
+
+def _origin(letter: dict[str, Any]) -> str:
+    return str(letter["id"])
