@@ -25,19 +25,17 @@ async def run_listener(secret: str, host: str, port: int) -> None:
     """Serve until SIGINT or SIGTERM.
 
     Raises:
-        ValueError: no secret to check signatures with.
+        ValueError: no usable secret to check signatures with.
         BrokerUnavailable: the port is taken.
     """
-    if not secret:
-        raise ValueError("push.secret: found none, expected whsec_... (LIMELIGHT_PUSH_SECRET)")
     console = Console()
 
     def show(event: dict[str, Any]) -> None:
         console.print(describe(event), style=_COLOURS.get(event["data"]["kind"], ""), markup=False)
 
+    receiver = Receiver(secret, show)
     if port:
         require_free_port(host, port, "listen")
-    receiver = Receiver(secret, show)
     runner, port = await receiver.start(host, port)
     console.print(f"listening on http://{host}:{port}/ (Ctrl-C ends)", markup=False)
     stop = asyncio.Event()

@@ -6,7 +6,10 @@ from typing import Any
 
 import orjson
 from aiohttp import web
-from standardwebhooks import Webhook, WebhookVerificationError
+from pydantic import SecretStr
+from standardwebhooks import WebhookVerificationError
+
+from limelight.streams.webhook import make_signer
 
 MAX_BODY_BYTES = 256_000
 # How many ids are remembered to recognise a repeated delivery.
@@ -17,7 +20,7 @@ class Receiver:
     """Counts and hands on each event once.
 
     Args:
-        secret: the shared secret, `whsec_` and base64.
+        secret: the shared secret, `whsec_` and base64 of 24 to 64 bytes.
         on_event: called with each new CloudEvent.
         answer: the status to give for an event that is in order; a test can make it fail.
     """
@@ -31,7 +34,7 @@ class Receiver:
         self.delivered = 0
         self.repeated = 0
         self.refused = 0
-        self._webhook = Webhook(secret)
+        self._webhook = make_signer(SecretStr(secret))
         self._on_event = on_event
         self._answer = answer
         self._seen: OrderedDict[str, None] = OrderedDict()
