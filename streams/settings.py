@@ -2,7 +2,8 @@
 
 `LIMELIGHT_KAFKA_BOOTSTRAP_SERVERS=...` sets `kafka.bootstrap_servers`, and so on: the prefix, the
 section, the name. A TOML file with the same sections can be given by `LIMELIGHT_CONFIG`; the
-environment wins over it.
+environment wins over it. A secret can also lie in a file of its own, as Docker and Kubernetes mount
+them: `LIMELIGHT_PUSH_SECRET_FILE=/run/secrets/push`.
 """
 
 import os
@@ -20,9 +21,50 @@ from pydantic_settings import (
 
 from limelight.engine.settings import EngineSettings
 
+MAX_SECRET_FILE_BYTES = 4_096
+
 
 class _Section(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    # What was found may be a secret, or a section that holds one: errors say only what is expected.
+    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _read_secret_files(cls, fields: Any) -> Any:
+        """Each secret whose `..._file` is named, from that file, its line end removed."""
+        if not isinstance(fields, dict):
+            return fields
+        secrets = {}
+        for name, field in cls.model_fields.items():
+            file = fields.get(f"{name}_file") if field.annotation is SecretStr else None
+            if not file:
+                continue
+            given = fields.get(name)
+            if isinstance(given, SecretStr):
+                given = given.get_secret_value()
+            text = _secret_in(file, f"{name}_file")
+            if given and given != text:
+                raise ValueError(f"{name}: found it beside {name}_file, expected one of them")
+            secrets[name] = text
+        return {**fields, **secrets}
+
+
+def _secret_in(file: str, name: str) -> str:
+    try:
+        with Path(file).open("rb") as opened:
+            data = opened.read(MAX_SECRET_FILE_BYTES + 1)
+    except OSError as error:
+        raise ValueError(f"{name}: found no readable file {file} ({error.strerror})") from error
+    try:
+        text = data.decode().removesuffix("\n").removesuffix("\r")
+    except UnicodeDecodeError:
+        text = ""
+    if not text or len(data) > MAX_SECRET_FILE_BYTES:
+        raise ValueError(
+            f"{name}: found nothing usable in {file}, expected text of 1 to"
+            f" {MAX_SECRET_FILE_BYTES} bytes"
+        )
+    return text
 
 
 class KafkaSettings(_Section):
@@ -34,6 +76,7 @@ class KafkaSettings(_Section):
     sasl_mechanism: Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"] = "PLAIN"
     sasl_username: str = ""
     sasl_password: SecretStr = SecretStr("")
+    sasl_password_file: str = ""
     ssl_ca_file: str = ""
     ssl_cert_file: str = ""
     ssl_key_file: str = ""
@@ -91,12 +134,20 @@ class DetectorSettings(_Section):
 class PushSettings(_Section):
     endpoint: str = ""
     secret: SecretStr = SecretStr("")
+    secret_file: str = ""
     allow_private_addresses: bool = False
     timeout_s: float = Field(10.0, gt=0)
     max_attempts: int = Field(8, ge=1)
     first_backoff_s: float = Field(0.5, gt=0)
     max_backoff_s: float = Field(60.0, gt=0)
     max_rooms_in_flight: int = Field(256, ge=1)
+
+
+class PrivacySettings(_Section):
+    """Who writes user ids into the topics, the player or a gateway, hashes them with this key."""
+
+    user_key: SecretStr = SecretStr("")
+    user_key_file: str = ""
 
 
 class MetricsSettings(_Section):
@@ -113,6 +164,7 @@ class Settings(BaseSettings):
         frozen=True,
         # A section that does not exist is a slip of the pen, in the environment or the file.
         extra="forbid",
+        hide_input_in_errors=True,
     )
 
     kafka: KafkaSettings = KafkaSettings()
@@ -120,6 +172,7 @@ class Settings(BaseSettings):
     engine: EngineSettings = EngineSettings()
     detector: DetectorSettings = DetectorSettings()
     push: PushSettings = PushSettings()
+    privacy: PrivacySettings = PrivacySettings()
     metrics: MetricsSettings = MetricsSettings()
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
 
