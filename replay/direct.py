@@ -22,6 +22,7 @@ from limelight.streams.records import header_map
 from limelight.streams.settings import Settings
 from limelight.streams.source_messages import SourceMessage
 from limelight.streams.topics import MODALITY_TOPICS
+from limelight.streams.user_ids import make_user_key
 from limelight.streams.watermark import no_ack
 from limelight.streams.window_records import decode_window
 
@@ -86,6 +87,7 @@ def run_directly(
         partitions=1,
         mark_interval_ms=mark_interval_ms(0),
         allowed_lateness_ms=settings.assembler.allowed_lateness_ms,
+        user_key=make_user_key(settings.privacy.user_key),
     )
     for message in messages:
         headers: dict[str, Any] = header_map(message.headers)

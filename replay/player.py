@@ -11,6 +11,7 @@ from limelight.replay.script import COMMENT_LIST_MS, ScriptedMessage, script
 from limelight.streams.kafka import make_producer
 from limelight.streams.settings import Settings
 from limelight.streams.topics import Topics
+from limelight.streams.user_ids import make_user_key
 
 # Messages read ahead of their time, so that decoding a picture does not delay the rest.
 _READ_AHEAD = 256
@@ -52,6 +53,7 @@ async def play(
         partitions=settings.kafka.partitions,
         mark_interval_ms=mark_interval_ms(speed),
         allowed_lateness_ms=settings.assembler.allowed_lateness_ms,
+        user_key=make_user_key(settings.privacy.user_key),
     )
     sent: Counter[str] = Counter()
     last_ms = base_ms + max(recording.duration_ms for recording in recordings)

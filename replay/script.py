@@ -27,6 +27,7 @@ from limelight.streams.records import (
     to_json,
 )
 from limelight.streams.topics import MARKED_SOURCE_TOPICS, partition_of
+from limelight.streams.user_ids import hash_user
 
 COMMENT_LIST_MS = 2_000
 FRAMES_A_SEGMENT = 3
@@ -56,6 +57,7 @@ class _Room:
     recording: Recording
     base_ms: int
     partition: int
+    user_key: bytes
 
     @property
     def started_ms(self) -> int | None:
@@ -76,8 +78,11 @@ def script(
     partitions: int,
     mark_interval_ms: int,
     allowed_lateness_ms: int,
+    user_key: bytes,
 ) -> Iterator[ScriptedMessage]:
     """Every message of the recordings and the marks between them, in event-time order.
+
+    User ids are hashed with `user_key` before they go anywhere.
 
     Raises:
         ValueError: no recordings, two with one room id, or marks off the comments' grid.
@@ -93,7 +98,7 @@ def script(
             f"mark_interval_ms: found {mark_interval_ms}, expected a multiple of {COMMENT_LIST_MS}"
         )
     rooms = [
-        _Room(recording, base_ms, partition_of(recording.room_id, partitions))
+        _Room(recording, base_ms, partition_of(recording.room_id, partitions), user_key)
         for recording in recordings
     ]
     streams = [_room_messages(room, segment_ms) for room in rooms]
@@ -211,7 +216,7 @@ def _comment(room: _Room, line: CommentLine, number: int) -> bytes:
             room_started_ms=room.started_ms,
             event_time_ms=room.base_ms + line.offset_ms,
             text=line.text,
-            user=line.user[:200],
+            user=hash_user(room.user_key, line.user),
         )
     )
 

@@ -22,6 +22,7 @@ from pydantic_settings import (
 from limelight.engine.settings import EngineSettings
 
 MAX_SECRET_FILE_BYTES = 4_096
+MIN_USER_KEY_BYTES = 16
 
 
 class _Section(BaseModel):
@@ -148,6 +149,15 @@ class PrivacySettings(_Section):
 
     user_key: SecretStr = SecretStr("")
     user_key_file: str = ""
+
+    @model_validator(mode="after")
+    def _key_cannot_be_guessed(self) -> "PrivacySettings":
+        found = len(self.user_key.get_secret_value().encode())
+        if 0 < found < MIN_USER_KEY_BYTES:
+            raise ValueError(
+                f"user_key: found {found} bytes, expected at least {MIN_USER_KEY_BYTES}"
+            )
+        return self
 
 
 class MetricsSettings(_Section):

@@ -39,6 +39,7 @@ def play(recordings: Iterable[Recording], **changes: Any) -> list[ScriptedMessag
         "partitions": 4,
         "mark_interval_ms": 2_000,
         "allowed_lateness_ms": LATENESS_MS,
+        "user_key": b"a key of 16 bytes or more",
     }
     return list(script(list(recordings), **(options | changes)))
 
@@ -139,20 +140,43 @@ def test_the_last_marks_are_one_for_each_topic_and_partition_and_close_every_seg
     assert all(event_times(mark)[0] >= newest_ms + 30_000 + LATENESS_MS for mark in last)
 
 
-def test_every_room_is_assembled_to_its_end() -> None:
-    (recording,) = [
-        recording for recording in map(load_recording, bundled_recordings()) if not recording.video
-    ]
+def assemble(messages: Iterable[ScriptedMessage]) -> list[bytes]:
+    """The windows of a room without pictures, and nothing but windows."""
     limits = AssemblerSettings(allowed_lateness_ms=LATENESS_MS)
     assembly = PartitionAssembly(0, limits, max_message_bytes=1_000_000, wall_ms=lambda: 0)
     emissions: list[Emission] = []
-    for offset, message in enumerate(play([recording], partitions=1)):
+    for offset, message in enumerate(messages):
         topic = "frame-features" if message.topic == "frames" else message.topic
         headers = header_map(message.headers)
         source = SourceMessage(topic, 0, offset, message.value, headers, no_ack)
         emissions += assembly.process(source)
     assert {emission.topic for emission in emissions} == {"windows"}
-    windows = [orjson.loads(emission.value) for emission in emissions]
+    return [emission.value for emission in emissions]
+
+
+def test_users_are_hashed_and_windows_do_not_depend_on_the_key(make_recording: Make) -> None:
+    lines = [f"{k * 700},viewer-{k % 7},text {k}" for k in range(100)]
+    folder = make_recording(
+        '[comments]\nfile="c.csv"\n', c_csv="\n".join(["time_ms,user,text", *lines]) + "\n"
+    )
+    runs = [play([load_recording(folder)], partitions=1, user_key=key * 16) for key in (b"a", b"b")]
+    users = [
+        {entry["user"] for message in run if message.value for entry in orjson.loads(message.value)}
+        for run in runs
+    ]
+    assert [len(each) for each in users] == [7, 7]
+    assert not users[0] & users[1]
+    assert "viewer" not in "".join(users[0] | users[1])
+    windows = assemble(runs[0])
+    assert windows == assemble(runs[1])
+    assert orjson.loads(windows[0])["segments"][-1]["user_count"] == 7
+
+
+def test_every_room_is_assembled_to_its_end() -> None:
+    (recording,) = [
+        recording for recording in map(load_recording, bundled_recordings()) if not recording.video
+    ]
+    windows = [orjson.loads(value) for value in assemble(play([recording], partitions=1))]
     said = sum(window["segments"][-1]["comment_count"] for window in windows)
     assert said == sum(1 for _ in recording.read_comments())
     assert [window["final"] for window in windows] == [False] * (len(windows) - 1) + [True]
