@@ -27,9 +27,12 @@ def decode_image(
         raise DecodeFailed(f"found 0 bytes, expected one of {', '.join(FORMATS)}")
     if len(data) > max_bytes:
         raise DecodeFailed(f"found {len(data)} bytes, expected at most {max_bytes}")
+    if (canvas := _webp_canvas(data)) is not None:
+        # Pillow allocates 8 bytes a pixel as it opens a WebP.
+        _check_pixels(*canvas, max_pixels)
     try:
         with Image.open(BytesIO(data), formats=FORMATS) as image:
-            _check_pixels(image, max_pixels)
+            _check_pixels(image.width, image.height, max_pixels)
             height, width = size
             # A JPEG is decoded at 1/2, 1/4 or 1/8 where that is still at least the wanted size.
             image.draft("RGB", (width, height))
@@ -50,10 +53,29 @@ def decode_image(
     return np.asarray(resized)
 
 
-def _check_pixels(image: Image.Image, max_pixels: int) -> None:
-    if image.width * image.height > max_pixels:
-        found = f"{image.width}x{image.height} pixels"
-        raise DecodeFailed(f"found {found}, expected at most {max_pixels} in all")
+def _check_pixels(width: int, height: int, max_pixels: int) -> None:
+    if width * height > max_pixels:
+        raise DecodeFailed(f"found {width}x{height} pixels, expected at most {max_pixels} in all")
+
+
+def _webp_canvas(data: bytes) -> tuple[int, int] | None:
+    """Width and height that a WebP's first chunk claims; None for another format or chunk.
+
+    Source: RFC 9649, sections 2.5 to 2.7.
+    """
+    if len(data) < 30 or data[:4] != b"RIFF" or data[8:12] != b"WEBP":
+        return None
+    kind = data[12:16]
+    if kind == b"VP8X":
+        width, height = (int.from_bytes(data[at : at + 3], "little") + 1 for at in (24, 27))
+    elif kind == b"VP8L":
+        packed = int.from_bytes(data[21:25], "little")
+        width, height = (packed & 0x3FFF) + 1, (packed >> 14 & 0x3FFF) + 1
+    elif kind == b"VP8 ":
+        width, height = (int.from_bytes(data[at : at + 2], "little") & 0x3FFF for at in (26, 28))
+    else:
+        return None
+    return width, height
 
 
 def _rgb(image: Image.Image) -> Image.Image:

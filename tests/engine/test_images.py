@@ -1,8 +1,12 @@
 """Pictures are decoded within limits, and what is none is refused with its reason."""
 
+import json
 import struct
+import subprocess
+import sys
 import zlib
 from io import BytesIO
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -160,3 +164,59 @@ def test_random_bytes_behind_a_true_start_only_ever_fail_to_decode() -> None:
                 assert decode(bytes(broken)).shape == (8, 8, 3)
             except DecodeFailed as error:
                 assert "expected" in str(error)
+
+
+# Decodes one picture and tells by how many MB the process's memory has grown at its most.
+MEASURE = """
+import json, re, sys
+from pathlib import Path
+from limelight.engine.errors import DecodeFailed
+from limelight.engine.images import decode_image
+
+def peak_mb():
+    return int(re.search(r"VmPeak:\\s+(\\d+)", Path("/proc/self/status").read_text())[1]) / 1024
+
+def decode(path, max_pixels):
+    data = Path(path).read_bytes()
+    try:
+        decode_image(data, max_bytes=10_000_000, max_pixels=max_pixels, size=(8, 8))
+    except DecodeFailed as error:
+        return str(error)
+
+folder, grown = Path(sys.argv[1]), {}
+for path in sorted(folder.glob("small.*")):
+    decode(path, 10_000)  # loads the codecs
+for path in sorted(folder.glob("bomb.*")):
+    before, said = peak_mb(), decode(path, 1_000_000)
+    grown[path.name] = (said, peak_mb() - before)
+before, said = peak_mb(), decode(folder / "bomb.1.webp", 20_000_000)
+grown["allowed"] = (said, peak_mb() - before)
+print(json.dumps(grown))
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+def test_a_small_file_that_would_fill_the_memory_is_refused_before_it_takes_any(
+    tmp_path: Path,
+) -> None:
+    kinds = {"1.webp": {"lossless": True}, "2.webp": {}, "3.webp": {"exif": b"Exif"}}
+    kinds |= {"png": {}, "jpeg": {}}
+    sizes = {"small": (16, 16), "bomb": (4_000, 4_000)}
+    for suffix, options in kinds.items():
+        for name, size in sizes.items():
+            format_name = suffix.rpartition(".")[2].upper()
+            data = encoded(Image.new("RGB", size), format_name, **options)
+            assert len(data) < 300_000
+            (tmp_path / f"{name}.{suffix}").write_bytes(data)
+    chunks = [(tmp_path / f"bomb.{k}.webp").read_bytes()[12:16] for k in (1, 2, 3)]
+    assert chunks == [b"VP8L", b"VP8 ", b"VP8X"]
+    done = subprocess.run(
+        [sys.executable, "-c", MEASURE, str(tmp_path)], capture_output=True, text=True, check=True
+    )
+    grown = json.loads(done.stdout)
+    said, allowed_mb = grown.pop("allowed")
+    assert said is None
+    assert allowed_mb > 150  # so much is at stake: 16 million pixels
+    for suffix, (said, mb) in grown.items():
+        assert said == "found 4000x4000 pixels, expected at most 1000000 in all", suffix
+        assert mb < 16, suffix
