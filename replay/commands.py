@@ -64,3 +64,30 @@ def replay(
         options = current.kafka.model_copy(update={"bootstrap_servers": kafka})
         current = current.model_copy(update={"kafka": options})
     asyncio.run(run_replay(recordings, current, speed=speed, start_at=start_at))
+
+
+def verify(
+    recordings: Annotated[
+        list[Path] | None,
+        typer.Argument(help="Folders with a recording.toml; without them the bundled ones."),
+    ] = None,
+    quick: Annotated[
+        bool, typer.Option("--quick", help="Three runs as fast as possible instead of six.")
+    ] = False,
+    out: Annotated[Path, typer.Option(help="Where the logs of the processes go.")] = Path(
+        "verify-out"
+    ),
+) -> None:
+    """Prove on recordings that speed, partitions, workers and restarts change no result."""
+    from rich.console import Console
+
+    from limelight.replay.demo import bundled_recordings
+    from limelight.replay.verify import PLANS, QUICK_PLANS, run_verify
+    from limelight.streams import logs
+    from limelight.streams.settings import settings
+
+    current = settings()
+    logs.configure("WARNING" if current.log_level == "INFO" else current.log_level)
+    plans = QUICK_PLANS if quick else PLANS
+    folders = recordings or bundled_recordings()
+    asyncio.run(run_verify(folders, current, out, Console(width=140), plans))

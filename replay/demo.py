@@ -6,7 +6,6 @@ HTTP receiver. They are what production runs; only the broker is an embedded one
 
 import asyncio
 import base64
-import contextlib
 import secrets
 import time
 from collections.abc import AsyncIterator, Sequence
@@ -19,28 +18,17 @@ import orjson
 from pydantic import SecretStr
 from rich.console import Console
 
-from limelight.engine.errors import LimelightError
 from limelight.replay.demo_state import DemoState, RoomSeen
+from limelight.replay.live_run import play_through
 from limelight.replay.live_view import LiveView
 from limelight.replay.measured_ctr import measured_ctrs, true_ctrs
-from limelight.replay.observer import observe
-from limelight.replay.player import play
 from limelight.replay.recording import Recording, load_recording
 from limelight.replay.report import write_report
-from limelight.replay.system import running_system
-from limelight.streams.child import Child
+from limelight.replay.system import LiveSystem, running_system
 from limelight.streams.receiver import Receiver
 from limelight.streams.settings import PushSettings, Settings
 
 BUNDLED = Path(__file__).parent / "recordings"
-# Without any change for this long, something is stuck.
-STALL_LIMIT_S = 45.0
-# Nothing changes any more: also not a delivery that a receiver would count twice.
-QUIET_S = 1.5
-
-
-class DemoStalled(LimelightError):
-    """The demo waits for something that does not come."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +47,7 @@ async def run_demo(options: DemoOptions, settings: Settings, console: Console) -
     """Play, wait until everything has arrived, and write `summary.json` and `report.html`.
 
     Raises:
-        DemoStalled, ChildDied, BrokerUnavailable, MalformedRecording: what went wrong; whatever
+        Stalled, ChildDied, BrokerUnavailable, MalformedRecording: what went wrong; whatever
             was started has ended when this raises.
     """
     recordings = [load_recording(folder) for folder in options.recordings]
@@ -78,27 +66,20 @@ async def run_demo(options: DemoOptions, settings: Settings, console: Console) -
     async with AsyncExitStack() as stack:
         console.print("starting broker, receiver, worker and engine ...")
         receiver, push = await stack.enter_async_context(_receiver(state, console))
-        settings, children = await stack.enter_async_context(
+        system = await stack.enter_async_context(
             running_system(settings, push, options.out_dir / "logs")
         )
-        observing = await stack.enter_async_context(_task(observe(settings.kafka, state)))
         console.print(f"ready after {time.monotonic() - started_s:.0f} s; playing", highlight=False)
         view = LiveView(console, recordings, state, base_ms, options.speed)
         with view:
-            playing = asyncio.create_task(
-                play(
-                    recordings,
-                    settings,
-                    base_ms=base_ms,
-                    speed=options.speed,
-                    on_progress=view.advance,
-                )
+            await play_through(
+                system,
+                recordings,
+                state,
+                base_ms=base_ms,
+                speed=options.speed,
+                on_progress=view.advance,
             )
-            try:
-                await _until_complete(playing, observing, state, children)
-            finally:
-                playing.cancel()
-                await asyncio.gather(playing, return_exceptions=True)
         state.delivered_again = receiver.repeated
         summary = state.summary() | {
             "recordings": {recording.room_id: recording.note for recording in recordings},
@@ -114,7 +95,7 @@ async def run_demo(options: DemoOptions, settings: Settings, console: Console) -
         for name in ("summary.json", "report.html"):
             console.print(f"written: {options.out_dir / name}", highlight=False)
         if options.keep:
-            await _keep(console, settings, push.endpoint, children)
+            await _keep(console, system, push.endpoint)
     return state
 
 
@@ -158,58 +139,13 @@ async def _receiver(
         await runner.cleanup()
 
 
-@asynccontextmanager
-async def _task(work: Any) -> AsyncIterator[asyncio.Task[Any]]:
-    task = asyncio.create_task(work)
-    try:
-        yield task
-    finally:
-        task.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await task
-
-
-async def _until_complete(
-    playing: asyncio.Task[Any],
-    observing: asyncio.Task[Any],
-    state: DemoState,
-    children: Sequence[Child],
-) -> None:
-    """Wait until all is played, scored and delivered, and nothing changes any more."""
-    changed_s = time.monotonic()
-    before = state.progress()
-    while True:
-        await asyncio.sleep(0.1)
-        for child in children:
-            if child.process.returncode is not None:
-                raise child.died()
-        if observing.done():
-            observing.result()
-        if playing.done():
-            state.events_in = playing.result()
-        now_s = time.monotonic()
-        if state.progress() != before:
-            before, changed_s = state.progress(), now_s
-        quiet_s = now_s - changed_s
-        if playing.done() and state.is_complete and quiet_s > QUIET_S:
-            return
-        if playing.done() and quiet_s > STALL_LIMIT_S:
-            raise DemoStalled(
-                f"demo: found no progress for {STALL_LIMIT_S:g} s after everything was played;"
-                f" {state.missing()}"
-            )
-
-
-async def _keep(
-    console: Console, settings: Settings, receiver_url: str, children: Sequence[Child]
-) -> None:
+async def _keep(console: Console, system: LiveSystem, receiver_url: str) -> None:
+    kafka = system.settings.kafka
     console.print(
-        f"kept running: Kafka at {settings.kafka.bootstrap_servers}"
-        f" ({settings.kafka.partitions} partitions), receiver at {receiver_url}; Ctrl-C ends it",
+        f"kept running: Kafka at {kafka.bootstrap_servers}"
+        f" ({kafka.partitions} partitions), receiver at {receiver_url}; Ctrl-C ends it",
         highlight=False,
     )
     while True:
         await asyncio.sleep(0.5)
-        for child in children:
-            if child.process.returncode is not None:
-                raise child.died()
+        system.check()

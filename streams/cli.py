@@ -12,7 +12,7 @@ from aiokafka.errors import KafkaError
 from pydantic import ValidationError
 
 from limelight.engine.errors import LimelightError
-from limelight.replay.commands import demo, replay
+from limelight.replay.commands import demo, replay, verify
 from limelight.replay.load_commands import load
 from limelight.replay.recording_commands import record_app
 from limelight.replay.training_commands import simulate_app, tables, train
@@ -29,6 +29,7 @@ app.add_typer(record_app, name="record")
 app.add_typer(simulate_app, name="simulate")
 app.command()(demo)
 app.command()(replay)
+app.command()(verify)
 app.command()(load)
 app.command()(train)
 app.command()(tables)

@@ -105,7 +105,8 @@ async def play(logs: Path) -> tuple[DemoState, FlakyReceiver]:
     settings = Settings(engine=EngineSettings(model="tiny-untrained"))
     async with AsyncExitStack() as stack:
         stack.push_async_callback(runner.cleanup)
-        settings, _ = await stack.enter_async_context(running_system(settings, push, logs))
+        system = await stack.enter_async_context(running_system(settings, push, logs))
+        settings = system.settings
         observing = asyncio.create_task(observe(settings.kafka, state))
         stack.callback(observing.cancel)
         await send_all(settings)
