@@ -12,8 +12,8 @@ class Segment:
 
     `frame_feature` is the mean of the segment's frame features, shape (frame_feature_size,),
     float16; None when no picture came. `comments` holds up to a bounded number of texts in event
-    order, `comment_count` all that came. `comment_weight` counts a user's k-th comment as 1/k, so
-    that one user cannot make a burst.
+    order, `comment_count` all that came. `comment_weight` counts a user's k-th comment as 1/k;
+    comment energy bounds it by the number of users, so that one user cannot make a burst.
     """
 
     index: int

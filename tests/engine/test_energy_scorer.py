@@ -11,7 +11,11 @@ MakeWindow = Callable[..., Window]
 
 
 def weighing(make_window: MakeWindow, *weights: float) -> Window:
-    changes = {index: {"comment_weight": weight} for index, weight in enumerate(weights)}
+    """Of as many users as comments."""
+    changes = {
+        index: {"comment_weight": weight, "user_count": int(weight)}
+        for index, weight in enumerate(weights)
+    }
     return make_window(len(weights) - 1, length=len(weights), segment_changes=changes)
 
 
@@ -34,3 +38,10 @@ def test_every_window_has_its_own_energy(make_window: MakeWindow) -> None:
     quiet, steady = weighing(make_window, 9.0, 9.0, 0.0), weighing(make_window, 4.0, 4.0, 4.0)
     assert energies([quiet, steady]) == pytest.approx([3 / 15, 0.5])
     assert energies([]).shape == (0,)
+
+
+def test_users_who_write_much_count_little_more_than_once_each(make_window: MakeWindow) -> None:
+    # 2 users a segment; in the newest a third one writes 1,000 comments, of weight 7.49.
+    flooded = {"comment_weight": 9.49, "user_count": 3}
+    (found,) = energies([make_window(19, segment_changes={19: flooded})])
+    assert found == pytest.approx((3.3 + 3) / (3.3 + 2 + 6))

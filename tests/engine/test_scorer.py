@@ -300,7 +300,8 @@ def test_after_a_failure_in_mid_batch_the_rooms_are_prefilled_and_none_is_skippe
 
 def test_an_untrained_network_leaves_the_decision_to_the_energy(make_window: MakeWindow) -> None:
     found = scorer(model="tiny-untrained")
-    (score,) = found.score([make_window(5, segment_changes={5: {"comment_weight": 9.0}})])
+    lively = {"comment_weight": 9.0, "user_count": 9}
+    (score,) = found.score([make_window(5, segment_changes={5: lively})])
     assert isinstance(score, Score)
     # Five segments of weight 2 expect 2; with the prior of 3: (9 + 3) / (9 + 2 + 6).
     assert score.energy == pytest.approx(12 / 17)
