@@ -5,7 +5,7 @@ only the topics between them are missing.
 """
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -14,7 +14,7 @@ from limelight.engine.score import Rejected, Score
 from limelight.engine.scorer import Scorer
 from limelight.replay.player import mark_interval_ms
 from limelight.replay.recording import Recording
-from limelight.replay.script import script
+from limelight.replay.script import ScriptedMessage, script
 from limelight.streams.assembly import PartitionAssembly
 from limelight.streams.detection import HighlightDetector, HighlightEvent, RoomTrend
 from limelight.streams.frame_consumer import FrameMessage, encode_frames
@@ -47,6 +47,22 @@ def run_directly(
     base_ms: int,
 ) -> DirectPass:
     """Score the recordings in this process."""
+    messages = script(
+        recordings,
+        base_ms=base_ms,
+        segment_ms=settings.assembler.segment_ms,
+        partitions=1,
+        mark_interval_ms=mark_interval_ms(0),
+        allowed_lateness_ms=settings.assembler.allowed_lateness_ms,
+        user_key=make_user_key(settings.privacy.user_key),
+    )
+    return pass_directly(messages, settings, encoder, scorer)
+
+
+def pass_directly(
+    messages: Iterable[ScriptedMessage], settings: Settings, encoder: FrameEncoder, scorer: Scorer
+) -> DirectPass:
+    """Score what the messages say in this process, as if all went through one partition."""
     result = DirectPass()
     assembly = PartitionAssembly(
         0,
@@ -80,15 +96,6 @@ def run_directly(
             result.scores.append(scored)
             result.highlights += detector.update(trends[scored.room_id], scored)
 
-    messages = script(
-        recordings,
-        base_ms=base_ms,
-        segment_ms=settings.assembler.segment_ms,
-        partitions=1,
-        mark_interval_ms=mark_interval_ms(0),
-        allowed_lateness_ms=settings.assembler.allowed_lateness_ms,
-        user_key=make_user_key(settings.privacy.user_key),
-    )
     for message in messages:
         headers: dict[str, Any] = header_map(message.headers)
         if message.topic == "frames":

@@ -45,20 +45,28 @@ class Outcome:
         """
         value = record.value
         if topic == "windows":
-            self._keep("window", self.windows, orjson.loads(value)["id"], blake2b(value).digest())
+            self.see_window(value)
         elif topic == "scores":
-            score, _ = decode_score(value, max_bytes=len(value))
-            self._keep("score", self.scores, score_id(score), score, same_score)
+            self.see_score(decode_score(value, max_bytes=len(value))[0])
         elif topic == "highlights":
-            event = decode_highlight(value, max_bytes=len(value))
-            data = event["data"]
-            told = HighlightTold(event["id"], data["kind"], data["start_ms"], data["end_ms"])
-            events = self.highlights.setdefault(data["room_id"], [])
-            former = [each for each in events if each.event_id == told.event_id]
-            if not former:
-                events.append(told)
-            elif former != [told]:
-                self.contradictions.append(f"highlight {told.event_id}: {former[0]} and {told}")
+            self.see_highlight(value)
+
+    def see_window(self, value: bytes) -> None:
+        self._keep("window", self.windows, orjson.loads(value)["id"], blake2b(value).digest())
+
+    def see_score(self, score: Score) -> None:
+        self._keep("score", self.scores, score_id(score), score, same_score)
+
+    def see_highlight(self, value: bytes) -> None:
+        event = decode_highlight(value, max_bytes=len(value))
+        data = event["data"]
+        told = HighlightTold(event["id"], data["kind"], data["start_ms"], data["end_ms"])
+        events = self.highlights.setdefault(data["room_id"], [])
+        former = [each for each in events if each.event_id == told.event_id]
+        if not former:
+            events.append(told)
+        elif former != [told]:
+            self.contradictions.append(f"highlight {told.event_id}: {former[0]} and {told}")
 
     def _keep(
         self,

@@ -77,7 +77,8 @@ class LiveSystem:
     async def kill(self, name: str) -> None:
         """End a process as a power cut would: SIGKILL, without a chance to say goodbye."""
         child = self.running.pop(name)
-        child.process.kill()
+        if child.process.returncode is None:
+            child.process.kill()
         await child.process.wait()
 
     def check(self) -> None:

@@ -85,18 +85,25 @@ def broker_binary() -> str:
 
 
 @asynccontextmanager
-async def embedded_broker(settings: KafkaSettings, log_file: Path) -> AsyncIterator[Child]:
+async def embedded_broker(
+    settings: KafkaSettings, log_file: Path, *, listen: str = ""
+) -> AsyncIterator[Child]:
     """A running broker with its topics, for the length of a block.
+
+    Args:
+        listen: host and port to listen on when something stands between the broker and the
+            address that clients are told.
 
     Raises:
         BrokerUnavailable: the port is taken, there is no binary, or it does not answer.
         ChildDied: it ended while starting.
     """
-    host, _, port = settings.bootstrap_servers.partition(":")
+    listen = listen or settings.bootstrap_servers
+    host, _, port = listen.partition(":")
     require_free_port(host, int(port), "embedded broker")
-    url = f"tcp://{settings.bootstrap_servers}"
     command = [broker_binary(), "broker", "--storage-engine", "memory://tansu/"]
-    command += ["--listener-url", url, "--advertised-listener-url", url]
+    command += ["--listener-url", f"tcp://{listen}"]
+    command += ["--advertised-listener-url", f"tcp://{settings.bootstrap_servers}"]
     async with child_process("embedded broker", command, log_file, {"RUST_LOG": "warn"}) as child:
         await child.wait_until(asyncio.create_task(_until_it_answers(settings)))
         await create_topics(settings)
