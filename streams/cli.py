@@ -16,6 +16,7 @@ from limelight.replay.commands import demo, replay, verify
 from limelight.replay.load_commands import load
 from limelight.replay.recording_commands import record_app
 from limelight.replay.training_commands import simulate_app, tables, train
+from limelight.streams.dead_letter_commands import dlq_app
 from limelight.streams.settings import Settings, settings
 
 app = typer.Typer(
@@ -27,6 +28,7 @@ app = typer.Typer(
 )
 app.add_typer(record_app, name="record")
 app.add_typer(simulate_app, name="simulate")
+app.add_typer(dlq_app, name="dlq")
 app.command()(demo)
 app.command()(replay)
 app.command()(verify)
