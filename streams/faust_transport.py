@@ -12,6 +12,7 @@ is data. The embedded broker looks again only now and then, so each hop took abo
 from collections import defaultdict
 from typing import Any
 
+import faust
 from faust import App
 from faust.transport.drivers.aiokafka import AIOKafkaConsumerThread, Consumer, Transport
 from faust.types import TP
@@ -35,9 +36,9 @@ class _Consumer(Consumer):  # type: ignore[misc]
     def _new_consumer_thread(self) -> _ConsumerThread:
         return _ConsumerThread(self, loop=self.loop, beacon=self.beacon)
 
-    def track_message(self, message: Any) -> None:
-        super().track_message(message)
-        self._ledgers[message.tp].read(message.offset)
+    def note_read(self, tp: Any, offset: int) -> None:
+        """A stream has taken a message: it is to be acknowledged before those behind it count."""
+        self._ledgers[tp].read(offset)
 
     def _new_offset(self, tp: Any) -> int | None:
         self._acked[tp].clear()  # Faust's own list, which nothing else reads
@@ -52,6 +53,21 @@ class _Consumer(Consumer):  # type: ignore[misc]
         self._ledgers.clear()
 
 
+class _ReadOffsets(faust.Sensor):  # type: ignore[misc]
+    """Tells the consumer which messages streams take.
+
+    Faust means `Consumer.track_message` for that, but its streams do its work themselves and never
+    call it; they do call the sensors there.
+    """
+
+    def __init__(self, app: faust.App) -> None:
+        super().__init__()
+        self._app = app
+
+    def on_message_in(self, tp: Any, offset: int, message: Any) -> None:
+        self._app.consumer.note_read(tp, offset)
+
+
 class _Transport(Transport):  # type: ignore[misc]
     Consumer = _Consumer
     fetch_max_wait_ms: int
@@ -62,6 +78,7 @@ def use_transport(app: App, fetch_max_wait_ms: int) -> None:
     transport = _Transport(app.conf.broker_consumer, app)
     transport.fetch_max_wait_ms = fetch_max_wait_ms
     app.transport = transport
+    app.sensors.add(_ReadOffsets(app))
 
     @app.on_partitions_revoked.connect  # type: ignore[untyped-decorator]
     async def forget(app: App, revoked: set[Any], **kwargs: Any) -> None:
