@@ -27,7 +27,8 @@ class Score:
 
     `ctr` is the network's click-through rate and `energy` the room's comment energy, both in
     [0, 1]. `decision` is the one of them that `decided_by` names: the network's once it was
-    trained, else the energy.
+    trained, else the energy. `comment_lag_ms` says how far comments run behind the picture, where
+    that shows; it is worked out for every tenth segment.
     """
 
     room_id: str
@@ -43,6 +44,7 @@ class Score:
     model_version: str
     reasons: Reasons
     final: bool
+    comment_lag_ms: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,6 +9,7 @@ from typing import Literal
 import numpy as np
 import torch
 
+from limelight.engine.comment_lag import comment_lags
 from limelight.engine.device import choose_device
 from limelight.engine.encoders import load_frame_encoder, load_text_encoder
 from limelight.engine.energy_scorer import energies
@@ -141,7 +142,9 @@ class Scorer:
             shares = self._modality_shares(windows, slots, logits)
             results = [
                 self._result(*each)
-                for each in zip(windows, logits, energies(windows), shares, strict=True)
+                for each in zip(
+                    windows, logits, energies(windows), shares, comment_lags(windows), strict=True
+                )
             ]
         except BaseException:
             # Half a batch may have been stored. Without its state each room is prefilled anew.
@@ -199,7 +202,12 @@ class Scorer:
         return shares
 
     def _result(
-        self, window: Window, logit: float, energy: float, shares: dict[str, float]
+        self,
+        window: Window,
+        logit: float,
+        energy: float,
+        shares: dict[str, float],
+        comment_lag_ms: int | None,
     ) -> Score | Rejected:
         if not math.isfinite(logit):
             return Rejected(window, f"logit: found {logit}, expected a finite number")
@@ -224,6 +232,7 @@ class Scorer:
                 comment_count=segment.comment_count,
             ),
             final=window.final,
+            comment_lag_ms=comment_lag_ms,
         )
 
     def _forget(self, room_id: str) -> None:

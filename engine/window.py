@@ -5,6 +5,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+# A segment's comments are counted in so many parts of it.
+COMMENT_BINS = 15
+
 
 @dataclass(frozen=True, slots=True)
 class Segment:
@@ -14,6 +17,9 @@ class Segment:
     float16; None when no picture came. `comments` holds up to a bounded number of texts in event
     order, `comment_count` all that came. `comment_weight` counts a user's k-th comment as 1/k;
     comment energy bounds it by the number of users, so that one user cannot make a burst.
+    `comment_bins` are the counts in `COMMENT_BINS` equal parts of the segment, `picture_changes`
+    1 - cosine of each picture's feature and the next one's, one fewer than `frame_times_ms`; either
+    may be missing.
     """
 
     index: int
@@ -25,6 +31,8 @@ class Segment:
     comment_count: int
     user_count: int
     comment_weight: float
+    comment_bins: tuple[int, ...] = ()
+    picture_changes: tuple[float, ...] = ()
 
     @property
     def has_picture(self) -> bool:

@@ -27,6 +27,7 @@ class RoomSeen:
     measured: dict[int, float] = field(default_factory=dict)  # CTR by the segment's start, ms
     true: dict[int, float] = field(default_factory=dict)  # likewise, of simulated rooms
     latency_ms: int = 0
+    comment_lag_ms: int | None = None  # the newest that showed
     finished: bool = False
 
     @property
@@ -90,6 +91,8 @@ class DemoState:
             return
         room.scores[score.segment_index] = score
         room.latency_ms = timings["scored_at_ms"] - timings["closed_at_ms"]
+        if score.comment_lag_ms is not None:
+            room.comment_lag_ms = score.comment_lag_ms
         room.finished = room.finished or score.final
         self.close_to_score_ms.append(room.latency_ms)
 
@@ -168,6 +171,9 @@ class DemoState:
                 room_id: None if room.tau is None else round(room.tau, 4)
                 for room_id, room in self.rooms.items()
                 if room.measured
+            },
+            "comment_lag_ms": {
+                room_id: room.comment_lag_ms for room_id, room in self.rooms.items()
             },
             "highlights": [
                 {"id": highlight_id, **{name: event["data"][name] for name in _TOLD}}

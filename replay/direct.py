@@ -53,7 +53,7 @@ def run_directly(
         segment_ms=settings.assembler.segment_ms,
         partitions=1,
         mark_interval_ms=mark_interval_ms(0),
-        allowed_lateness_ms=settings.assembler.allowed_lateness_ms,
+        closing_delay_ms=settings.assembler.closing_delay_ms,
         user_key=make_user_key(settings.privacy.user_key),
     )
     return pass_directly(messages, settings, encoder, scorer)

@@ -52,7 +52,7 @@ async def play(
         segment_ms=settings.assembler.segment_ms,
         partitions=settings.kafka.partitions,
         mark_interval_ms=mark_interval_ms(speed),
-        allowed_lateness_ms=settings.assembler.allowed_lateness_ms,
+        closing_delay_ms=settings.assembler.closing_delay_ms,
         user_key=make_user_key(settings.privacy.user_key),
     )
     sent: Counter[str] = Counter()

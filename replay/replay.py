@@ -40,7 +40,7 @@ async def run_replay(
             on_progress=lambda offset_ms: bar.update(task, completed=offset_ms),
         )
     end_ms = closing_mark_ms(
-        base_ms + total_ms, settings.assembler.segment_ms, settings.assembler.allowed_lateness_ms
+        base_ms + total_ms, settings.assembler.segment_ms, settings.assembler.closing_delay_ms
     )
     end = datetime.fromtimestamp(-(-end_ms // 1000), UTC)
     console.print(", ".join(f"{count} {topic}" for topic, count in sorted(sent.items())) + " sent")

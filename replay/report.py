@@ -52,6 +52,7 @@ class RoomChart:
     true: str
     top_ctr: float
     tau: float | None
+    comment_lag_ms: int | None
     energy: str
     bars: list[tuple[float, float, float]]
     bands: list[Band]
@@ -117,6 +118,7 @@ def _chart(recording: Recording, state: DemoState, base_ms: int, segment_ms: int
         true=known(room.true),
         top_ctr=top_ctr,
         tau=room.tau,
+        comment_lag_ms=room.comment_lag_ms,
         energy=line([(score.end_ms, score.energy) for score in scores]),
         bars=[_bar(score, x, most) for score in scores],
         bands=[

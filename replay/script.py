@@ -77,7 +77,7 @@ def script(
     segment_ms: int,
     partitions: int,
     mark_interval_ms: int,
-    allowed_lateness_ms: int,
+    closing_delay_ms: int,
     user_key: bytes,
 ) -> Iterator[ScriptedMessage]:
     """Every message of the recordings and the marks between them, in event-time order.
@@ -112,12 +112,12 @@ def script(
             next_mark_ms += mark_interval_ms
         yield message
     last_ms = base_ms + max(recording.duration_ms for recording in recordings)
-    yield from _marks(closing_mark_ms(last_ms, segment_ms, allowed_lateness_ms), partitions)
+    yield from _marks(closing_mark_ms(last_ms, segment_ms, closing_delay_ms), partitions)
 
 
-def closing_mark_ms(last_ms: int, segment_ms: int, allowed_lateness_ms: int) -> int:
+def closing_mark_ms(last_ms: int, segment_ms: int, closing_delay_ms: int) -> int:
     """The mark that closes every room's last segment, whatever its phase."""
-    return last_ms + segment_ms + allowed_lateness_ms
+    return last_ms + segment_ms + closing_delay_ms
 
 
 def _marks(mark_ms: int, partitions: int) -> Iterator[ScriptedMessage]:

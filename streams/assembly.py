@@ -111,8 +111,21 @@ class PartitionAssembly:
     @property
     def watermark_ms(self) -> int | None:
         """How far the slowest modality has come; None until each has sent a mark."""
-        times = [source.watermark_ms for source in self.sources.values()]
-        return None if None in times else min(time for time in times if time is not None)
+        times_ms = [
+            source.watermark_ms - self._offset_ms(topic)
+            for topic, source in self.sources.items()
+            if source.watermark_ms is not None
+        ]
+        return min(times_ms) if len(times_ms) == len(self.sources) else None
+
+    def _offset_ms(self, topic: str) -> int:
+        """How much earlier than its time an event of the topic counts."""
+        return self._settings.comment_offset_ms if topic == "comments" else 0
+
+    def _has_passed(self, topic: str, room: RoomAssembly, index: int) -> bool:
+        """Whether the topic's own watermark has closed the segment to its events."""
+        end_ms = room.clock.end_ms(index) + self._settings.allowed_lateness_ms
+        return self.sources[topic].has_passed(end_ms + self._offset_ms(topic))
 
     @property
     def _table_prefix(self) -> bytes:
@@ -204,9 +217,9 @@ class PartitionAssembly:
         key = RoomKey.of(record.room_id, record.room_started_ms)
         # Kept only once it holds something: a late or broken record must not leave a room behind.
         room = self.rooms.get(key) or RoomAssembly(key, self._settings)
-        index = room.clock.index_of(record.event_time_ms)
-        source = self.sources[origin.topic]
-        if source.has_passed(room.clock.end_ms(index) + self._settings.allowed_lateness_ms):
+        counted_ms = max(0, record.event_time_ms - self._offset_ms(origin.topic))
+        index = room.clock.index_of(counted_ms)
+        if self._has_passed(origin.topic, room, index):
             metrics.late_total.labels(origin.topic).inc()
             fields = record.model_dump()
             return self._late(record.room_id, index, record.event_time_ms, origin, fields, hold)
@@ -237,8 +250,7 @@ class PartitionAssembly:
         key = RoomKey.of(mark.room_id, mark.room_started_ms)
         room = self.rooms.get(key) or RoomAssembly(key, self._settings)
         last_index = room.clock.index_of(mark.event_time_ms - 1)
-        source = self.sources[message.topic]
-        if source.has_passed(room.clock.end_ms(last_index) + self._settings.allowed_lateness_ms):
+        if self._has_passed(message.topic, room, last_index):
             metrics.events_total.labels(message.topic).inc()
             metrics.late_total.labels(message.topic).inc()
             origin = Origin(message.topic, message.partition, message.offset)

@@ -45,6 +45,11 @@ score_latency_seconds = Histogram(
 engine_batch_windows = Histogram(
     "limelight_engine_batch_windows", "Windows in a batch", buckets=(1, 2, 4, 8, 16, 32, 64, 128)
 )
+comment_lag_seconds = Histogram(
+    "limelight_comment_lag_seconds",
+    "How far rooms' comments run behind their picture, where that shows",
+    buckets=(2, 4, 6, 8, 10, 12, 15, 20, 25, 30),
+)
 highlights_total = Counter("limelight_highlights_total", "Highlight events", ["kind"])
 pushes_total = Counter("limelight_pushes_total", "Push attempts", ["outcome"])
 push_latency_seconds = Histogram(

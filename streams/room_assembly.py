@@ -10,7 +10,7 @@ import numpy as np
 import orjson
 from numpy.typing import NDArray
 
-from limelight.engine.window import Segment
+from limelight.engine.window import COMMENT_BINS, Segment
 from limelight.streams import metrics
 from limelight.streams.records import Comment, FrameFeature, Speech
 from limelight.streams.segments import SegmentClock
@@ -100,7 +100,8 @@ class OpenSegment:
             if users_before:
                 self.per_user[user] = users_before + 1
             return True
-        self.comments[identity] = (time_ms, comment.comment_id, user, text, offset, element)
+        # In the order that a segment gives them: by what they say, not by a hash of who said it.
+        self.comments[identity] = (time_ms, comment.comment_id, text, user, offset, element)
         if user:
             self.per_user[user] = users_before + 1
         return True
@@ -146,7 +147,7 @@ class OpenSegment:
         usable = [(time_ms, frame[2]) for time_ms, frame in frames if frame[1] == encoder]
         usable = [frame for frame in usable if frame[1].shape == usable[-1][1].shape]
         comments = sorted(self.comments.values())
-        unknown = sum(1 for comment in comments if not comment[2])
+        unknown = sum(1 for comment in comments if not comment[3])
         # Rounded once, so that the order in which users spoke first does not show.
         weight = unknown + math.fsum(_harmonic(count) for count in self.per_user.values())
         return (
@@ -156,12 +157,15 @@ class OpenSegment:
                 frame_feature=_mean([feature for _, feature in usable]),
                 frame_times_ms=tuple(time_ms for time_ms, _ in usable),
                 speech=" ".join(text for _, _, text in sorted(self.speech))[:MAX_TEXT_CHARS_KEPT],
-                comments=_sample(
-                    [text for _, _, _, text, _, _ in comments], settings.max_comments_kept
-                ),
+                comments=_sample([text for _, _, text, *_ in comments], settings.max_comments_kept),
                 comment_count=self.entries()["comments"],
                 user_count=len(self.per_user) + unknown,
                 comment_weight=weight,
+                comment_bins=_bins(
+                    [comment[0] - settings.comment_offset_ms - start_ms for comment in comments],
+                    settings.segment_ms,
+                ),
+                picture_changes=_changes([feature for _, feature in usable]),
             ),
             encoder,
         )
@@ -186,6 +190,26 @@ def _mean(features: list[NDArray[np.float16]]) -> NDArray[np.float16] | None:
         return None
     mean: NDArray[np.float32] = np.stack(features).mean(axis=0, dtype=np.float32)
     return mean.astype(np.float16)
+
+
+def _bins(offsets_ms: list[int], segment_ms: int) -> tuple[int, ...]:
+    """How many of the offsets fall into each part of the segment."""
+    bins = [0] * COMMENT_BINS
+    for offset_ms in offsets_ms:
+        bins[min(COMMENT_BINS - 1, max(0, offset_ms * COMMENT_BINS // segment_ms))] += 1
+    return tuple(bins)
+
+
+def _changes(features: list[NDArray[np.float16]]) -> tuple[float, ...]:
+    """1 - cosine of each feature and the next, to four digits; 0 where one is all zeros."""
+    if len(features) < 2:
+        return ()
+    vectors = np.stack(features).astype(np.float32)
+    norms = np.linalg.norm(vectors, axis=1)
+    products = np.einsum("if,if->i", vectors[:-1], vectors[1:])
+    scale = norms[:-1] * norms[1:]
+    cosines = np.divide(products, scale, out=np.ones_like(products), where=scale > 0)
+    return tuple(round(float(change), 4) for change in np.clip(1.0 - cosines, 0.0, 2.0))
 
 
 def _sample(texts: list[str], most: int) -> tuple[str, ...]:

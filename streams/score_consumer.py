@@ -86,6 +86,8 @@ async def _send(
     closed_at_ms = int(closed_at) if closed_at.isdigit() else now_ms
     metrics.scores_total.labels(score.decided_by).inc()
     metrics.score_latency_seconds.observe((now_ms - closed_at_ms) / 1000)
+    if score.comment_lag_ms is not None:
+        metrics.comment_lag_seconds.observe(score.comment_lag_ms / 1000)
     timings = {"closed_at_ms": closed_at_ms, "scored_at_ms": now_ms}
     sent: Awaitable[object] = await producer.send(
         topics.name("scores"),

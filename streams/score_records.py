@@ -56,6 +56,7 @@ class _ScoreFields(BaseModel):
     model_version: Annotated[str, Field(max_length=200)]
     reasons: _ReasonsFields
     final: bool
+    comment_lag_ms: EventTimeMs | None = None
     timings: Annotated[dict[str, EventTimeMs], Field(max_length=16)]
 
 

@@ -98,6 +98,8 @@ class AssemblerSettings(_Section):
     segment_ms: int = Field(30_000, ge=100)
     window_length: int = Field(20, ge=1)
     allowed_lateness_ms: int = Field(2_000, ge=0)
+    # A comment counts this much earlier than its time: who writes it saw an older picture.
+    comment_offset_ms: int = Field(0, ge=0, le=60_000)
     # A source whose newest mark is older than this by the wall clock no longer holds segments up.
     silent_source_deadline_s: float = Field(30.0, gt=0)
     # The ticker sends marks by the wall clock, for a platform whose gateway sends none.
@@ -111,6 +113,11 @@ class AssemblerSettings(_Section):
     # Of a segment of one room, and of one of its users; what comes beyond is counted, not kept.
     max_comments_a_segment: int = Field(5_000, ge=1)
     max_comments_a_user: int = Field(20, ge=1)
+
+    @property
+    def closing_delay_ms(self) -> int:
+        """How far every source's mark must be past a segment's end before it closes."""
+        return self.allowed_lateness_ms + self.comment_offset_ms
 
 
 class DetectorSettings(_Section):

@@ -14,7 +14,7 @@ import orjson
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from limelight.engine.window import Segment, Window
+from limelight.engine.window import COMMENT_BINS, Segment, Window
 from limelight.streams.records import (
     MAX_FEATURE_SIZE,
     TIME_LIMIT_MS,
@@ -85,6 +85,8 @@ def encode_segment(
             "user_count": segment.user_count,
             "entries": dict(entries),
             "comment_weight": round(segment.comment_weight, 4),
+            "comment_bins": segment.comment_bins,
+            "picture_changes": segment.picture_changes,
         }
     )
 
@@ -134,6 +136,8 @@ class _SegmentFields(BaseModel):
     comment_count: Count
     user_count: Count
     comment_weight: Annotated[float, Field(ge=0, allow_inf_nan=False)]
+    comment_bins: Annotated[tuple[Count, ...], Field(max_length=COMMENT_BINS)] = ()
+    picture_changes: tuple[Annotated[float, Field(ge=0, le=2)], ...] = ()
 
 
 class _WindowFields(BaseModel):
@@ -193,4 +197,6 @@ def _segment(entry: _SegmentFields, encoder: tuple[str, str] | None) -> Segment:
         comment_count=entry.comment_count,
         user_count=entry.user_count,
         comment_weight=entry.comment_weight,
+        comment_bins=entry.comment_bins,
+        picture_changes=entry.picture_changes,
     )

@@ -38,7 +38,7 @@ def play(recordings: Iterable[Recording], **changes: Any) -> list[ScriptedMessag
         "segment_ms": 30_000,
         "partitions": 4,
         "mark_interval_ms": 2_000,
-        "allowed_lateness_ms": LATENESS_MS,
+        "closing_delay_ms": LATENESS_MS,
         "user_key": b"a key of 16 bytes or more",
     }
     return list(script(list(recordings), **(options | changes)))

@@ -510,3 +510,40 @@ def test_a_feature_too_large_for_the_records_that_follow_is_rejected() -> None:
         (found,) = feed(make_assembly(), SourceMessage("frame-features", 0, 0, value, {}, no_ack))
         assert found.topic == "dlq"
         assert name in orjson.loads(found.value)["reason"]
+
+
+def test_comments_can_be_counted_to_an_earlier_picture(make_message, make_mark) -> None:
+    settings = AssemblerSettings(comment_offset_ms=10_000, allowed_lateness_ms=2_000)
+    assembly = make_assembly(settings)
+    feed(assembly, *marks(make_mark, 0, 0))
+    feed(assembly, make_message("comments", 1, 35_000), make_message("comments", 2, 45_000))
+    feed(assembly, make_message("asr", 1, 35_000))
+    # By its time it belongs to the second segment, by what its writer saw to the first.
+    assert feed(assembly, *marks(make_mark, 3, 41_000)) == []
+    (window,) = windows_of(feed(assembly, make_mark("comments", 4, 42_000)))
+    first = window["segments"][0]
+    assert (first["comment_count"], first["speech"]) == (1, "")
+    assert sum(first["comment_bins"]) == 1 and first["comment_bins"][25 // 2] == 1
+    (letter,) = feed(assembly, make_message("comments", 5, 39_999))
+    assert letter.topic == "late"
+
+
+def test_a_segment_says_how_much_its_pictures_changed(make_mark) -> None:
+    assembly = make_assembly()
+    feed(assembly, *marks(make_mark, 0, 0))
+    vectors = ([1, 0, 0], [0, 2, 0], [0, 3, 4], [0, 0, 0])
+    for offset, vector in enumerate(vectors):
+        fields = {
+            "room_id": "room",
+            "room_started_ms": STARTED_MS,
+            "event_time_ms": STARTED_MS + offset,
+            "encoder_id": "e",
+            "encoder_revision": "r",
+            "feature": encode_feature(np.array(vector, np.float16)),
+            "frame_offset": offset,
+        }
+        value = orjson.dumps(fields)
+        feed(assembly, SourceMessage("frame-features", 0, 1 + offset, value, {}, no_ack))
+    (window,) = windows_of(feed(assembly, *marks(make_mark, 9, 32_000)))
+    # The cosines are 0 and 3 / 5; to a vector of zeros nothing is said to change.
+    assert window["segments"][0]["picture_changes"] == [1.0, 0.4, 0.0]
