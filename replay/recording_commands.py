@@ -64,7 +64,7 @@ def check_command(
 
     try:
         recording = load_recording(folder)
-        checks = _checks_with_progress(recording)
+        checks, lag_ms = _checks_with_progress(recording)
     except (LimelightError, OSError) as error:
         _fail(str(error))
     problems = [str(check.problem) for check in checks if check.problem is not None]
@@ -75,6 +75,12 @@ def check_command(
     seconds = recording.duration_ms / 1000
     text = f"{folder}: nothing wrong, {seconds:,.1f} s"
     console.print(text, markup=False, highlight=False, soft_wrap=True)
+    if lag_ms:
+        text = (
+            f"comments run about {lag_ms / 1000:g} s behind the picture: offset_ms lower by"
+            f" {lag_ms} in [comments] would bring them together"
+        )
+        console.print(text, markup=False, highlight=False, soft_wrap=True)
 
 
 def _parsed_start(text: str) -> datetime:
@@ -89,16 +95,21 @@ def _parsed_start(text: str) -> datetime:
     return started
 
 
-def _checks_with_progress(recording: "Recording") -> "Sequence[PartCheck]":
+def _checks_with_progress(recording: "Recording") -> "tuple[Sequence[PartCheck], int | None]":
+    """What the parts hold, and the comments' lag in ms if all can be read and one shows."""
     from rich.console import Console
     from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
     from limelight.replay.recording_check import check_recording
+    from limelight.replay.recording_lag import recording_lag_ms
 
     columns = (SpinnerColumn(), TextColumn("{task.completed:,} items read"), TimeElapsedColumn())
     with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
         task = progress.add_task("", total=None)
-        return list(check_recording(recording, lambda count: progress.advance(task, count)))
+        advance = lambda count: progress.advance(task, count)  # noqa: E731
+        checks = list(check_recording(recording, advance))
+        broken = any(check.problem is not None for check in checks)
+        return checks, None if broken else recording_lag_ms(recording, advance)
 
 
 def _table(recording: "Recording", checks: "Sequence[PartCheck]") -> "Table":
