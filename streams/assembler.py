@@ -9,6 +9,7 @@ from collections.abc import Awaitable
 from typing import Any
 
 import faust
+import orjson
 
 from limelight.streams import metrics
 from limelight.streams.assembly import Emission, PartitionAssembly
@@ -35,7 +36,9 @@ class Assembler:
         self.topics = Topics(settings.kafka.topic_prefix)
         self._app = app
         self._settings = settings
-        self._table: RoomTable = room_table(app, "assembler-segments", settings.kafka.partitions)
+        self._table: RoomTable = room_table(
+            app, "assembler-segments", settings.kafka.partitions, order=_segment_index
+        )
         self.deliveries = Deliveries(self._send, self._table)
         self._partitions: dict[int, PartitionAssembly] = {}
         self._marked_s: dict[tuple[int, str], float] = {}
@@ -237,3 +240,8 @@ def install_assembler(app: faust.App, settings: Settings) -> Assembler:
         assembler.forget_partitions()
 
     return assembler
+
+
+def _segment_index(value: bytes) -> int:
+    """A slot's newer segment is the one with the higher index."""
+    return int(orjson.loads(value)["index"])

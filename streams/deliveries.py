@@ -1,9 +1,9 @@
 """Sending from an agent without waiting: settle each emission once Kafka has it.
 
-Order matters here. The message goes first; only when the broker has confirmed it is the table
-written, and only then are the source messages acknowledged. A crash at any point repeats work,
-and never loses any: before the table is written, the log is read again and the same window is
-built again, with the same id.
+Order matters here. The message goes first; when the broker has confirmed it the table is written,
+and only when the broker has confirmed that too are the source messages acknowledged. A crash at any
+point repeats work, and never loses any: before the table is written, the log is read again and the
+same window is built again, with the same id.
 """
 
 import asyncio
@@ -20,7 +20,8 @@ Send = Callable[[Emission, int], Awaitable[Awaitable[Any]]]
 
 
 class PartitionedTable(Protocol):
-    def put(self, partition: int, key: bytes, value: bytes | None) -> None: ...
+    def put(self, partition: int, key: bytes, value: bytes | None) -> Awaitable[Any] | None:
+        """Set the key, or delete it for None; what it gives resolves when the broker has it."""
 
 
 class Deliveries:
@@ -39,6 +40,9 @@ class Deliveries:
         self._in_flight: asyncio.Queue[tuple[int, int, Emission, Awaitable[Any] | None]] = (
             asyncio.Queue(most_in_flight)
         )
+        self._written: asyncio.Queue[tuple[int, Emission, list[Awaitable[Any]]]] = asyncio.Queue(
+            most_in_flight
+        )
         self._generation = 0
 
     async def submit(self, emissions: Sequence[Emission], partition: int) -> None:
@@ -49,7 +53,7 @@ class Deliveries:
             if emission.topic is not None:
                 confirmed = await self._send(emission, partition)
             await self._in_flight.put((generation, partition, emission, confirmed))
-        metrics.unacknowledged.set(self._in_flight.qsize())
+        self._count()
 
     def forget(self) -> None:
         """Partitions have moved: whoever has them now settles; what is under way does not."""
@@ -57,12 +61,34 @@ class Deliveries:
 
     async def run(self) -> None:
         """Settle for ever. A failed send ends the worker, and the log is read again."""
+        stages = [asyncio.create_task(each) for each in (self._write_table(), self._settle())]
+        try:
+            await asyncio.gather(*stages)
+        finally:
+            for stage in stages:
+                stage.cancel()
+
+    async def _write_table(self) -> None:
         while True:
             generation, partition, emission, confirmed = await self._in_flight.get()
             if confirmed is not None:
                 await confirmed
             if generation == self._generation:
-                for key, value in emission.table.items():
-                    self._table.put(partition, key, value)
+                written = [
+                    self._table.put(partition, key, value) for key, value in emission.table.items()
+                ]
+                pending = [each for each in written if each is not None]
+                await self._written.put((generation, emission, pending))
+            self._count()
+
+    async def _settle(self) -> None:
+        while True:
+            generation, emission, written = await self._written.get()
+            for each in written:
+                await each
+            if generation == self._generation:
                 emission.settle()
-            metrics.unacknowledged.set(self._in_flight.qsize())
+            self._count()
+
+    def _count(self) -> None:
+        metrics.unacknowledged.set(self._in_flight.qsize() + self._written.qsize())

@@ -2,6 +2,8 @@
 
 import asyncio
 import logging
+from functools import partial
+from typing import Any
 
 import faust
 import orjson
@@ -22,12 +24,14 @@ logger = logging.getLogger(__name__)
 def install_detector(app: faust.App, settings: Settings) -> None:
     """Add the detector's agent and table to the app."""
     topics = Topics(settings.kafka.topic_prefix)
-    table = room_table(app, "detector-rooms", settings.kafka.partitions)
+    table = room_table(app, "detector-rooms", settings.kafka.partitions, order=_progress)
     highlights = raw_topic(app, topics.name("highlights"))
     dlq = raw_topic(app, topics.name("dlq"))
     detector = HighlightDetector(settings.detector)
 
     generation = [0]
+    # For each room the newest change of the table that the broker has not confirmed.
+    unwritten: dict[bytes, asyncio.Future[Any]] = {}
 
     async def detect_one(event: faust.types.EventT) -> None:
         message = event.message
@@ -48,7 +52,7 @@ def install_detector(app: faust.App, settings: Settings) -> None:
         trend = RoomTrend.from_json(orjson.loads(known)) if known else RoomTrend()
         if known and trend.repeats(score):
             metrics.repeated_total.labels("scores").inc()
-            event.ack()
+            done_when_written(event, room)
             return
         sent = []
         for highlight in detector.update(trend, score):
@@ -66,7 +70,34 @@ def install_detector(app: faust.App, settings: Settings) -> None:
             await confirmed
         if owned != generation[0]:
             return  # the partition may be somebody else's by now, who reads this score again
-        table.put(message.partition, room, orjson.dumps(trend.to_json()))
+        written = table.put(message.partition, room, orjson.dumps(trend.to_json()))
+        if written is not None:
+            unwritten[room] = written
+        done_when_written(event, room)
+
+    def done_when_written(event: faust.types.EventT, room: bytes) -> None:
+        """Acknowledge a score when the broker has all that the table says of its room.
+
+        Without waiting here: acknowledgements may come in any order, offsets are committed in
+        theirs.
+        """
+        written = unwritten.get(room)
+        if written is None:
+            event.ack()
+        else:
+            written.add_done_callback(partial(acknowledge, event, room, generation[0]))
+
+    def acknowledge(
+        event: faust.types.EventT, room: bytes, owned: int, written: asyncio.Future[Any]
+    ) -> None:
+        if unwritten.get(room) is written:
+            del unwritten[room]
+        if written.cancelled() or owned != generation[0]:
+            return
+        if error := written.exception():
+            logger.error("table not written", exc_info=error)
+            app.loop.create_task(app.crash(error))
+            return
         event.ack()
 
     @app.agent(raw_topic(app, topics.name("scores")), name="detector")  # type: ignore[untyped-decorator]
@@ -84,3 +115,10 @@ def install_detector(app: faust.App, settings: Settings) -> None:
     @app.on_partitions_revoked.connect  # type: ignore[untyped-decorator]
     async def forget(app: faust.App, revoked: set[object], **kwargs: object) -> None:
         generation[0] += 1
+        unwritten.clear()
+
+
+def _progress(value: bytes) -> tuple[int, int]:
+    """Where a room's table entry stands: later lives and later segments are newer."""
+    fields = orjson.loads(value)
+    return fields["room_started_ms"] or 0, fields["last_index"]

@@ -1,6 +1,8 @@
 """The Faust app of a worker: connection, buffers, and a table keyed by room."""
 
+import asyncio
 import ssl
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -71,20 +73,46 @@ class RoomTable(Table):  # type: ignore[misc]
 
     Faust takes the partition from the event being processed; ours are written when a delivery has
     been confirmed, which is outside of any event.
+
+    `order` gives of a value what tells a newer one from an older. A worker that was suspended and
+    has lost its partitions may still write once when it wakes; recovery keeps the newer of the two.
     """
 
     _partition: int | None = None
+    _logged: asyncio.Future[Any] | None = None
+    order: Callable[[bytes], Any]
 
-    def put(self, partition: int, key: bytes, value: bytes | None) -> None:
-        """Set the key, or delete it for None, with the change logged to `partition`."""
-        self._partition = partition
+    def put(self, partition: int, key: bytes, value: bytes | None) -> asyncio.Future[Any] | None:
+        """Set the key, or delete it for None, with the change logged to `partition`.
+
+        Gives what resolves when the broker has the change; None if there is none.
+        """
+        self._partition, self._logged = partition, None
         try:
             if value is not None:
                 self[key] = value
             elif key in self:
                 del self[key]
+            return self._logged
         finally:
-            self._partition = None
+            self._partition = self._logged = None
+
+    def apply_changelog_batch(self, batch: Iterable[Any]) -> None:
+        """Recover entries from the changelog."""
+        newest: dict[bytes, Any] = {}
+        kept = []
+        for event in batch:
+            value = event.value
+            known = newest.get(event.key, self.data.get(event.key))
+            if value and known and self.order(value) < self.order(known):
+                continue
+            newest[event.key] = value
+            kept.append(event)
+        super().apply_changelog_batch(kept)
+
+    def send_changelog(self, *args: Any, **kwargs: Any) -> Any:
+        self._logged = super().send_changelog(*args, **kwargs)
+        return self._logged
 
     def partition_for_key(self, key: Any) -> int | None:
         if self._partition is None:
@@ -92,7 +120,9 @@ class RoomTable(Table):  # type: ignore[misc]
         return self._partition
 
 
-def room_table(app: faust.App, name: str, partitions: int) -> RoomTable:
+def room_table(
+    app: faust.App, name: str, partitions: int, order: Callable[[bytes], Any]
+) -> RoomTable:
     # Types of bytes make Faust log and recover the entries raw; a Schema would read them as JSON.
     table = RoomTable(
         app,
@@ -102,6 +132,7 @@ def room_table(app: faust.App, name: str, partitions: int) -> RoomTable:
         value_type=bytes,
         beacon=app.beacon,
     )
+    table.order = order
     app.tables.add(table)
     return table
 

@@ -16,7 +16,8 @@ from limelight.streams.watermark import SourceWatermark
 class Log:
     """A broker that confirms when told to, and a table; `done` tells what happened, in order."""
 
-    def __init__(self) -> None:
+    def __init__(self, table_confirms: bool = False) -> None:
+        self.table_confirms = table_confirms
         self.done: list[str] = []
         self.sent: dict[str, int] = {}
         self.confirmations: dict[str, asyncio.Future[None]] = {}
@@ -28,8 +29,13 @@ class Log:
         self.confirmations[name] = asyncio.get_running_loop().create_future()
         return self.confirmations[name]
 
-    def put(self, partition: int, key: bytes, value: bytes | None) -> None:
+    def put(self, partition: int, key: bytes, value: bytes | None) -> asyncio.Future[None] | None:
         self.done.append(f"table {partition} {key.decode()}")
+        if not self.table_confirms:
+            return None
+        logged = asyncio.get_running_loop().create_future()
+        self.confirmations[f"table {key.decode()}"] = logged
+        return logged
 
     def emission(self, name: str, topic: str | None = "windows", table: bool = False) -> Emission:
         hold = self._source.hold(lambda: self.done.append(f"ack {name}"))
@@ -69,6 +75,34 @@ async def test_the_table_and_then_the_source_wait_for_the_broker() -> None:
         assert log.done == []
         await log.confirm("a")
         assert log.done == ["table 3 a", "ack a"]
+
+
+async def test_the_source_waits_until_the_broker_has_the_tables_change() -> None:
+    log = Log(table_confirms=True)
+    deliveries = Deliveries(log.send, log)
+    async with running(deliveries):
+        emissions = [log.emission("a", table=True), log.emission("b", table=True)]
+        await deliveries.submit(emissions, 3)
+        await log.confirm("a", "b")
+        # A crash now: both are read again, for nobody can restore the table without its change.
+        assert log.done == ["table 3 a", "table 3 b"]
+        await log.confirm("table b")
+        assert log.done == ["table 3 a", "table 3 b"]
+        await log.confirm("table a")
+        assert log.done == ["table 3 a", "table 3 b", "ack a", "ack b"]
+
+
+async def test_a_table_that_cannot_be_written_ends_the_run() -> None:
+    log = Log(table_confirms=True)
+    deliveries = Deliveries(log.send, log)
+    run = asyncio.create_task(deliveries.run())
+    await deliveries.submit([log.emission("a", table=True)], 3)
+    await take_turns()
+    await log.confirm("a")
+    log.confirmations["table a"].set_exception(OSError("no broker"))
+    with pytest.raises(OSError, match="no broker"):
+        await run
+    assert log.done == ["table 3 a"]
 
 
 async def test_what_is_confirmed_out_of_order_is_settled_in_the_order_of_sending() -> None:
@@ -139,7 +173,7 @@ async def test_an_emission_that_sends_nothing_still_waits_for_its_turn() -> None
         await take_turns()
         assert log.done == []
         await log.confirm("a")
-        assert log.done == ["ack a", "table 0 b", "ack b"]
+        assert log.done == ["table 0 b", "ack a", "ack b"]
     assert log.sent.keys() == {"a"}
 
 
