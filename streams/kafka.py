@@ -22,6 +22,7 @@ from aiokafka.errors import (
 from aiokafka.helpers import create_ssl_context
 
 from limelight.engine.errors import LimelightError
+from limelight.streams.forgiving_records import forgive_header_names
 from limelight.streams.settings import KafkaSettings
 from limelight.streams.topics import Topics
 
@@ -100,6 +101,7 @@ def make_producer(settings: KafkaSettings) -> AIOKafkaProducer:
 
 def make_consumer(settings: KafkaSettings, *topics: str, group_id: str | None) -> AIOKafkaConsumer:
     """A consumer that starts at the earliest record and commits only when told to."""
+    forgive_header_names()
     return AIOKafkaConsumer(
         *topics,
         **connection_options(settings),

@@ -8,6 +8,7 @@ import faust
 from limelight.streams.assembler import install_assembler
 from limelight.streams.detector import install_detector
 from limelight.streams.faust_app import make_app, raise_producer_buffer
+from limelight.streams.forgiving_records import forgive_header_names
 from limelight.streams.pusher import install_pusher
 from limelight.streams.settings import Settings
 
@@ -16,6 +17,7 @@ logger = logging.getLogger(__name__)
 
 def build_worker(settings: Settings, data_dir: Path, ready_file: Path | None = None) -> faust.App:
     """The app with all agents; `ready_file` is created once partitions are assigned and read."""
+    forgive_header_names()
     app = make_app(settings.kafka, data_dir)
     install_assembler(app, settings)
     install_detector(app, settings)

@@ -2,6 +2,7 @@
 
 import asyncio
 import base64
+import struct
 import subprocess
 import sys
 import time
@@ -11,6 +12,8 @@ from typing import Any
 
 import orjson
 import pytest
+from aiokafka import AIOKafkaProducer
+from aiokafka.record.util import calc_crc32c
 from pydantic import SecretStr
 
 from limelight.engine.settings import EngineSettings
@@ -28,6 +31,8 @@ SECRET = "whsec_" + base64.b64encode(b"a secret of 24 bytes ...").decode()
 STARTED_MS = 1_700_000_000_000
 SEGMENTS = 9
 BURST_SEGMENT = 6
+# One for each kind of consumer: both of the engine's, and two agents of the worker.
+UNREADABLE_NAMES = ("frames", "windows", "comments", "scores")
 
 
 class FlakyReceiver:
@@ -61,6 +66,19 @@ def comments_of(segment: int) -> bytes:
     )
 
 
+async def send_with_unreadable_header(
+    producer: AIOKafkaProducer, topic: str, partition: int
+) -> None:
+    """An empty message whose header's name is no UTF-8, which aiokafka itself would not write."""
+    batch = producer.create_batch()
+    batch.append(key=None, value=b"", timestamp=None, headers=[("name", b"")])
+    batch.close()
+    data = bytearray(batch._build()).replace(b"name", b"\xff\xfe\xfd\xfc")
+    data[17:21] = struct.pack(">I", calc_crc32c(data[21:]))
+    batch._buffer = data
+    await (await producer.send_batch(batch, topic, partition=partition))
+
+
 async def send_all(settings: Settings) -> None:
     """A good room among bad messages on every topic, all on the room's own partition."""
     partitions = settings.kafka.partitions
@@ -81,6 +99,8 @@ async def send_all(settings: Settings) -> None:
     await send("windows", b"\xff\xfe")
     await send("scores", b'{"id": 1}')
     await send("highlights", b"null")
+    for topic in UNREADABLE_NAMES:
+        await send_with_unreadable_header(producer, topic, home)
     for segment in range(SEGMENTS):
         await send("comments", comments_of(segment))
     end = RoomEnd("room", STARTED_MS + SEGMENTS * 30_000, STARTED_MS)
@@ -113,7 +133,11 @@ async def play(logs: Path) -> tuple[DemoState, FlakyReceiver]:
         deadline_s = time.monotonic() + 60
         while time.monotonic() < deadline_s:
             finished = "room" in state.rooms and state.rooms["room"].finished
-            if finished and len(flaky.events) >= 2 and len(state.dead_letters) >= 9:
+            if (
+                finished
+                and len(flaky.events) >= 2
+                and len(state.dead_letters) >= 9 + len(UNREADABLE_NAMES)
+            ):
                 break
             await asyncio.sleep(0.1)
     return state, flaky
@@ -138,6 +162,11 @@ def test_every_bad_message_is_in_dlq_with_its_topic_place_and_reason(played) -> 
         ("windows", 0): "window: found b'\\xff\\xfe', expected JSON",
         ("scores", 0): "score: room_id: found no such field, expected one",
         ("highlights", 0): "expected a CloudEvent",
+        # Behind those above; their headers' names are nothing that anybody looks for.
+        ("frames", 1): "header room_id: found ''",
+        ("windows", 1): "window: found b'', expected JSON",
+        ("comments", 3): "value: found nothing, expected JSON",
+        ("scores", 1): "score: found 0 bytes",
     }
     found = {(letter["topic"], letter["offset"]): letter for letter in state.dead_letters}
     assert found.keys() == expected.keys()
@@ -154,11 +183,11 @@ def test_every_entry_is_in_a_window_late_or_in_dlq(played) -> None:
     counts = {topic: (line.entered, line.passed_on, line.dead) for topic, line in lines.items()}
     comments = 60 + 6 * (SEGMENTS - 1)
     assert counts == {
-        "frames": (1, 0, 1),
+        "frames": (2, 0, 2),
         "frame-features": (1, 0, 1),
         "asr": (1, 0, 1),
-        "comments": (comments + 3, comments, 3),
-        "windows": (SEGMENTS + 1, SEGMENTS, 1),
+        "comments": (comments + 4, comments, 4),
+        "windows": (SEGMENTS + 2, SEGMENTS, 2),
     }
 
 
