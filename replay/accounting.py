@@ -5,8 +5,9 @@
     asr, comments   = in windows + late + dlq
     windows         = scores + dlq
 
-Counted are entries (one comment of a list, one picture, ...), each once however often a producer or
-a restarted process sent it; marks are no entries.
+Counted are entries (one comment of a list, one picture, ...); marks are no entries. What went to
+`late` or `dlq` is known by its place in the log. Of the rest each counts once, by its content,
+however often a producer or a restarted process sent it.
 """
 
 from collections import Counter
@@ -43,12 +44,12 @@ class Line:
 class Accounts:
     """Fed with the records of all topics, in any order between topics."""
 
-    _entered: dict[str, set[Hashable]] = field(default_factory=dict)
-    _repeated: Counter[str] = field(default_factory=Counter)
+    # What each place in a topic holds.
+    _entered: dict[str, dict[str, Hashable]] = field(default_factory=dict)
     _windows: dict[str, dict[str, int]] = field(default_factory=dict)
     _scored: set[Hashable] = field(default_factory=set)
-    _late: dict[str, set[Hashable]] = field(default_factory=dict)
-    _dead: dict[str, set[Hashable]] = field(default_factory=dict)
+    _late: dict[str, set[str]] = field(default_factory=dict)
+    _dead: dict[str, set[str]] = field(default_factory=dict)
 
     def see(self, topic: str, record: Any) -> None:
         """Count a record (an aiokafka `ConsumerRecord`); `topic` without prefix.
@@ -57,8 +58,7 @@ class Accounts:
             ValueError, KeyError, TypeError: a record of ours that is none; sources never raise.
         """
         if topic in ("frames", *MODALITY_TOPICS):
-            for identity in _entries(topic, record):
-                self._enter(topic, identity)
+            self._entered.setdefault(topic, {}).update(_entries(topic, record))
         elif topic == "windows":
             self._see_window(record)
         elif topic == "scores":
@@ -66,27 +66,22 @@ class Accounts:
             self._scored.add((score["room_id"], score["start_ms"]))
         elif topic == "late":
             letter = orjson.loads(record.value)
-            fields = letter["record"]
-            if fields.get("kind") != "room-end":
-                identity = _identity(letter["topic"], fields, _origin(letter))
-                self._late.setdefault(letter["topic"], set()).add(identity)
+            if letter["record"].get("kind") != "room-end":
+                self._late.setdefault(letter["topic"], set()).add(letter["id"])
         elif topic == "dlq" and "kind" not in header_map(record.headers):
             letter = orjson.loads(record.value)
             if "kind" not in letter["headers"]:
                 self._dead.setdefault(letter["topic"], set()).add(letter["id"])
 
-    def _enter(self, topic: str, identity: Hashable) -> None:
-        entered = self._entered.setdefault(topic, set())
-        self._repeated[topic] += identity in entered
-        entered.add(identity)
-
     def _see_window(self, record: Any) -> None:
+        place = _place("windows", record)
+        entered = self._entered.setdefault("windows", {})
         try:
             window = orjson.loads(record.value)
             self._windows[window["id"]] = window["segments"][-1]["entries"]
-            self._enter("windows", (window["room_id"], window["segments"][-1]["start_ms"]))
+            entered[place] = (window["room_id"], window["segments"][-1]["start_ms"])
         except (KeyError, TypeError, ValueError):
-            self._enter("windows", _place("windows", record))  # somebody else's; it goes to dlq
+            entered[place] = place  # somebody else's; it goes to dlq
 
     def lines(self) -> dict[str, Line]:
         """The books of each topic."""
@@ -95,16 +90,27 @@ class Accounts:
             windowed.update(entries)
         lines = {}
         for topic in BALANCED_TOPICS:
+            late, dead = self._late.get(topic, set()), self._dead.get(topic, set())
+            entered = self._entered.get(topic, {})
+            rejected = late | dead
+            # A list may be rejected as a whole, and is one entry then.
+            live = [
+                what
+                for place, what in entered.items()
+                if place not in rejected and _message(place) not in rejected
+            ]
+            contents = set(live)
+            out = len(rejected & (entered.keys() | {_message(place) for place in entered}))
             line = lines[topic] = Line(
-                entered=len(self._entered.get(topic, ())),
+                entered=len(contents) + out,
                 passed_on=windowed[topic],
-                late=len(self._late.get(topic, ())),
-                dead=len(self._dead.get(topic, ())),
-                repeated=self._repeated[topic],
+                late=len(late),
+                dead=len(dead),
+                repeated=len(live) - len(contents),
             )
             if topic == "frames":
-                encoded = self._entered.get("frame-features", set())
-                line.passed_on = len(encoded & self._entered.get("frames", set()))
+                encoded = set(self._entered.get("frame-features", {}).values())
+                line.passed_on = len(encoded & contents)
             elif topic == "windows":
                 line.passed_on = len(self._scored)
         return lines
@@ -128,48 +134,57 @@ class Accounts:
         )
 
 
-def _entries(topic: str, record: Any) -> Iterator[Hashable]:
-    """What tells each entry of a source record from every other."""
+def _entries(topic: str, record: Any) -> Iterator[tuple[str, Hashable]]:
+    """The place of each entry of a source record, and what tells it from every other."""
     headers = header_map(record.headers)
     if "kind" in headers:
         return
+    place = _place(topic, record)
     if topic == "frames":
-        yield _identity(topic, headers, _place(topic, record))
+        yield place, _identity(topic, headers, place)
         return
     try:
         value = orjson.loads(record.value or b"")
     except ValueError:
-        yield _place(topic, record)
+        yield place, place
         return
     if not isinstance(value, list):
-        yield _identity(topic, value, _place(topic, record))
+        yield place, _identity(topic, value, place)
     elif topic == "comments":
         for element, fields in enumerate(value):
-            yield _identity(topic, fields, _place(topic, record, element))
+            place = _place(topic, record, element)
+            yield place, _identity(topic, fields, place)
     else:
-        yield _place(topic, record)
+        yield place, place
 
 
-def _identity(topic: str, fields: Any, place: Hashable) -> Hashable:
+def _identity(topic: str, fields: Any, place: str) -> Hashable:
     """By its content where that tells it apart, as the assembler does, else by its place."""
     try:
-        room = (fields["room_id"], str(fields.get("room_started_ms")))
-        if topic in ("frames", "frame-features"):
-            return (*room, str(fields["event_time_ms"]))
-        if topic == "asr":
-            return (*room, fields["start_ms"], fields["end_ms"], fields["text"])
-        if comment_id := fields.get("comment_id"):
-            return (*room, comment_id)
-        if user := fields.get("user"):
-            return (*room, fields["event_time_ms"], user, fields["text"])
+        identity = _content(topic, fields)
+        hash(identity)
     except (AttributeError, KeyError, TypeError):
-        pass
-    return place
+        return place
+    return identity or place
+
+
+def _content(topic: str, fields: Any) -> tuple[Hashable, ...] | None:
+    room = (fields["room_id"], str(fields.get("room_started_ms")))
+    if topic in ("frames", "frame-features"):
+        return (*room, str(fields["event_time_ms"]))
+    if topic == "asr":
+        return (*room, fields["start_ms"], fields["end_ms"], fields["text"])
+    if comment_id := fields.get("comment_id"):
+        return (*room, comment_id)
+    if user := fields.get("user"):
+        return (*room, fields["event_time_ms"], user, fields["text"])
+    return None
 
 
 def _place(topic: str, record: Any, element: int | None = None) -> str:
     return str(Origin(topic, record.partition, record.offset, element))
 
 
-def _origin(letter: dict[str, Any]) -> str:
-    return str(letter["id"])
+def _message(place: str) -> str:
+    """The place of the message that holds an entry."""
+    return place.partition("#")[0]

@@ -61,7 +61,7 @@ def test_what_is_sent_or_delivered_twice_counts_once() -> None:
         feature = {"room_id": "r", "event_time_ms": 5, "room_started_ms": 0}
         accounts.see("frame-features", record(feature, offset))
         entries = {"comments": 1, "asr": 1, "frame-features": 1}
-        accounts.see("windows", record(window(0, **entries)))
+        accounts.see("windows", record(window(0, **entries), offset))
         accounts.see("scores", record({"room_id": "r", "start_ms": 0}))
     for topic, line in accounts.lines().items():
         assert line == Line(entered=1, passed_on=1, repeated=1), topic
@@ -69,6 +69,32 @@ def test_what_is_sent_or_delivered_twice_counts_once() -> None:
     for offset in (5, 6):
         accounts.see("comments", record(comment(9), offset))
     assert accounts.lines()["comments"].missing == 2
+
+
+def test_what_is_sent_again_and_then_late_or_unreadable_is_an_entry_of_its_own() -> None:
+    accounts = Accounts()
+    for offset in (0, 1, 2):
+        accounts.see("comments", record(comment(1, comment_id="c"), offset))
+    accounts.see("windows", record(window(0, comments=1)))
+    accounts.see("scores", record({"room_id": "r", "start_ms": 0}))
+    assert accounts.lines()["comments"] == Line(entered=1, passed_on=1, repeated=2)
+    accounts.see("late", record(late_letter(1, comment(1, comment_id="c"))))
+    accounts.see("dlq", record(encode_dead_letter(Origin("comments", 0, 2), "why", b"", {})))
+    assert accounts.lines()["comments"] == Line(entered=3, passed_on=1, late=1, dead=1)
+
+
+def test_a_list_that_is_rejected_as_a_whole_is_one_entry() -> None:
+    accounts = Accounts()
+    accounts.see("comments", record([comment(1), comment(2)], 4))
+    accounts.see("dlq", record(encode_dead_letter(Origin("comments", 0, 4), "why", b"", {})))
+    assert accounts.lines()["comments"] == Line(entered=1, dead=1)
+
+
+@pytest.mark.parametrize("field", ["room_id", "comment_id", "user", "event_time_ms"])
+def test_a_source_record_of_any_shape_is_counted(field: str) -> None:
+    accounts = Accounts()
+    accounts.see("comments", record(comment(1, user="u") | {field: [{}]}, 4))
+    assert accounts.lines()["comments"].entered == 1
 
 
 def test_more_coming_out_than_went_in_is_seen() -> None:
