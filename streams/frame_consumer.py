@@ -76,7 +76,6 @@ def encode_frames(
             if mark is not None:
                 raise MalformedRecord("header kind: found a room's end, expected it on comments")
             owner = parse_frame_headers(message.headers)
-            metrics.events_total.labels("frames").inc()
             image = decode_image(
                 message.value or b"",
                 max_bytes=settings.max_image_bytes,
@@ -84,11 +83,13 @@ def encode_frames(
                 size=encoder.image_size,
             )
         except (MalformedRecord, DecodeFailed) as error:
+            metrics.events_total.labels("frames").inc()
             metrics.dead_letters_total.labels("frames").inc()
             origin = Origin("frames", message.partition, message.offset)
             letter = encode_dead_letter(origin, str(error), message.value, message.headers)
             outputs[place] = FrameOutput("dlq", str(origin).encode(), letter, [])
         else:
+            metrics.events_total.labels("frames").inc()
             images.append(image)
             image_places.append(place)
             owners.append(owner)

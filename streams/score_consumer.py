@@ -7,7 +7,7 @@ the device.
 import asyncio
 import logging
 import time
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Mapping
 
 from aiokafka import AIOKafkaProducer, ConsumerRecord
 
@@ -18,7 +18,7 @@ from limelight.streams import metrics
 from limelight.streams.dead_letters import Origin, encode_dead_letter
 from limelight.streams.frame_consumer import commit_batches
 from limelight.streams.kafka import make_consumer, make_producer
-from limelight.streams.records import MalformedRecord, header_map
+from limelight.streams.records import TIME_LIMIT_MS, MalformedRecord, header_map
 from limelight.streams.score_records import encode_score
 from limelight.streams.settings import Settings
 from limelight.streams.topics import Topics
@@ -78,12 +78,18 @@ def _place(of: Window | Score) -> _Place:
     return of.room_id, of.room_started_ms, of.segment_index
 
 
+def closed_at(headers: Mapping[str, str], now_ms: int) -> int:
+    """When the window closed, by its header; `now_ms` where that is no time."""
+    text = headers.get("closed_at_ms", "")
+    is_number = text.isascii() and text.isdigit() and len(text) <= 13
+    return int(text) if is_number and int(text) < TIME_LIMIT_MS else now_ms
+
+
 async def _send(
     producer: AIOKafkaProducer, topics: Topics, record: ConsumerRecord, score: Score
 ) -> Awaitable[object]:
     now_ms = int(time.time() * 1000)
-    closed_at = header_map(record.headers).get("closed_at_ms", "")
-    closed_at_ms = int(closed_at) if closed_at.isdigit() else now_ms
+    closed_at_ms = closed_at(header_map(record.headers), now_ms)
     metrics.scores_total.labels(score.decided_by).inc()
     metrics.score_latency_seconds.observe((now_ms - closed_at_ms) / 1000)
     if score.comment_lag_ms is not None:

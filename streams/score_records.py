@@ -14,11 +14,14 @@ from limelight.streams.records import (
     EventTimeMs,
     MalformedRecord,
     RoomId,
-    Text,
     first_problem,
 )
 
 Share = Annotated[float, Field(ge=0, le=1)]
+# A highlight carries its reasons twice and must fit into a message; the assembler keeps no longer
+# texts than this.
+_Comment = Annotated[str, Field(max_length=2_000)]
+_Modality = Annotated[str, Field(max_length=200)]
 _SCORE_NAMES = tuple(field.name for field in fields_of(Score) if field.name != "reasons")
 
 
@@ -34,8 +37,10 @@ def encode_score(score: Score, timings: dict[str, int]) -> bytes:
 class _ReasonsFields(BaseModel):
     model_config = ConfigDict(frozen=True, strict=True, extra="ignore")
 
-    modality_shares: dict[str, Annotated[float, Field(allow_inf_nan=False)]]
-    strongest_comments: Annotated[tuple[Text, ...], Field(max_length=16)]
+    modality_shares: Annotated[
+        dict[_Modality, Annotated[float, Field(allow_inf_nan=False)]], Field(max_length=16)
+    ]
+    strongest_comments: Annotated[tuple[_Comment, ...], Field(max_length=16)]
     key_frame_ms: EventTimeMs | None
     comment_count: Count
 
