@@ -108,13 +108,13 @@ async def _pause(stage: Stage, name: str, seconds: float) -> None:
 
 
 async def move_partitions(stage: Stage, rng: random.Random) -> None:
-    """A second worker comes and takes partitions, and goes again, one way or the other."""
-    await stage.system.start("worker-2")
+    """One more worker comes and takes partitions, and goes again, one way or the other."""
+    await stage.system.start("worker-more")
     await asyncio.sleep(rng.uniform(1, 5))
     if rng.random() < 0.5:
-        await _kill(stage, "worker-2")
+        await _kill(stage, "worker-more")
     else:
-        child = stage.system.running.pop("worker-2")
+        child = stage.system.running.pop("worker-more")
         child.process.terminate()
         await child.process.wait()
 
@@ -160,6 +160,7 @@ class Schedule:
 
     faults: tuple[Planned, ...]
     restless: bool
+    workers: int = 1
 
 
 def schedule(seed: int) -> Schedule:
@@ -170,4 +171,6 @@ def schedule(seed: int) -> Schedule:
     times = sorted(rng.uniform(EARLIEST_S, LATEST_S) for _ in chosen)
     rng.shuffle(chosen)
     planned = [Planned(name, at_s) for name, at_s in zip(chosen, times, strict=True)]
-    return Schedule(tuple(planned), restless=bool(rng.getrandbits(1)))
+    return Schedule(
+        tuple(planned), restless=bool(rng.getrandbits(1)), workers=1 + rng.getrandbits(1)
+    )

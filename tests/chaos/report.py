@@ -38,7 +38,8 @@ def tables(verdicts: Sequence[Verdict], commit: str) -> str:
     failed = [verdict.seed for verdict in verdicts if verdict.failed]
     summary = (
         f"{len(verdicts)} runs at commit {commit}, {sum(len(v.faults) for v in verdicts)} faults,"
-        f" {sum(v.restless for v in verdicts)} runs with a producer that repeats and reorders;"
+        f" {sum(v.restless for v in verdicts)} runs with a producer that repeats and reorders,"
+        f" {sum(v.workers > 1 for v in verdicts)} with two workers;"
         f" failed: {', '.join(map(str, failed)) or 'none'}."
     )
     totals = [("what", "expected", "lost", "wrong", "twice", "out of order")]
@@ -60,13 +61,14 @@ def tables(verdicts: Sequence[Verdict], commit: str) -> str:
         times = sum(v.faults.count(name) for v in verdicts)
         told = (f"{median(found):.1f}", f"{max(found):.1f}") if found else ("", "")
         pauses.append((name, str(times), *told))
-    runs = [("seed", "faults, in order", "restless producer", "lost, twice or wrong", "s")]
+    runs = [("seed", "faults, in order", "workers", "restless", "lost, twice or wrong", "s")]
     for verdict in verdicts:
         bad = {name: getattr(verdict, name) for name in FAILURES if getattr(verdict, name)}
         runs.append(
             (
                 str(verdict.seed),
                 ", ".join(verdict.faults),
+                str(verdict.workers),
                 "yes" if verdict.restless else "",
                 ", ".join(f"{name} {count}" for name, count in bad.items()) or "0",
                 f"{verdict.seconds:.0f}",

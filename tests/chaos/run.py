@@ -120,7 +120,9 @@ async def run(schedule: Schedule, seed: int, folder: Path) -> Ran:
         )
         broker = _ProxiedBroker()
         system = await stack.enter_async_context(
-            running_system(SETTINGS, push, folder / "logs", broker=broker.start)
+            running_system(
+                SETTINGS, push, folder / "logs", workers=schedule.workers, broker=broker.start
+            )
         )
         kafka = system.settings.kafka
         stage = Stage(
@@ -245,7 +247,7 @@ async def _supervise(system: LiveSystem, ran: Ran) -> None:
     while True:
         await asyncio.sleep(0.2)
         for name, child in list(system.running.items()):
-            if child.process.returncode is not None and name in ("worker", "engine"):
+            if child.process.returncode is not None and name != "broker" and name != "worker-more":
                 ran.ended_by_themselves.append(name)
                 del system.running[name]
                 await system.start(name)

@@ -89,4 +89,4 @@ def test_the_report_tells_what_failed() -> None:
     assert "failed: 7." in told
     assert "| windows | 7 | 3 | 0 |" in told
     assert "| worker killed | 1 | 4.2 | 4.2 |" in told
-    assert "| 7 | worker killed |  | windows_lost 3 |" in told
+    assert "| 7 | worker killed | 1 |  | windows_lost 3 |" in told

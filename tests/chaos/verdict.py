@@ -16,6 +16,7 @@ class Verdict:
     seed: int
     faults: tuple[str, ...]
     restless: bool
+    workers: int
     windows: int
     scores: int
     highlight_events: int
@@ -65,6 +66,7 @@ def judge(seed: int, schedule: Schedule, undisturbed: Outcome, ran: Ran) -> Verd
         seed=seed,
         faults=tuple(planned.name for planned in schedule.faults),
         restless=schedule.restless,
+        workers=schedule.workers,
         windows=len(outcome.windows),
         scores=len(outcome.scores),
         highlight_events=len(found),
