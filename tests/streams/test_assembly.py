@@ -547,3 +547,51 @@ def test_a_segment_says_how_much_its_pictures_changed(make_mark) -> None:
     (window,) = windows_of(feed(assembly, *marks(make_mark, 9, 32_000)))
     # The cosines are 0 and 3 / 5; to a vector of zeros nothing is said to change.
     assert window["segments"][0]["picture_changes"] == [1.0, 0.4, 0.0]
+
+
+def test_a_room_that_starts_again_under_its_id_does_not_see_its_former_life(make_mark) -> None:
+    def comment(offset: int, started_ms: int, at_ms: int) -> SourceMessage:
+        fields = {"room_id": "room", "room_started_ms": started_ms, "event_time_ms": at_ms}
+        return SourceMessage(
+            "comments", 0, offset, orjson.dumps(fields | {"text": "t"}), {}, no_ack
+        )
+
+    assembly = make_assembly()
+    feed(assembly, *marks(make_mark, 0, 0))
+    again_ms = STARTED_MS + 70_000  # while the former life's third segment is still open
+    feed(assembly, comment(1, STARTED_MS, STARTED_MS + 1), comment(2, again_ms, again_ms + 1))
+    ended = RoomEnd("room", STARTED_MS + 61_000, STARTED_MS)
+    feed(assembly, SourceMessage("comments", 0, 3, b"", header_map(ended.encode()), no_ack))
+    found = windows_of(feed(assembly, *marks(make_mark, 4, 135_000)))
+    lives = {
+        started_ms: [window for window in found if window["room_started_ms"] == started_ms]
+        for started_ms in (STARTED_MS, again_ms)
+    }
+    assert [window["final"] for window in lives[STARTED_MS]] == [False, False, True]
+    assert [len(window["segments"]) for window in lives[again_ms]] == [1, 2]
+    assert len({window["id"] for window in found}) == len(found)
+
+
+def test_a_room_that_was_idle_for_hours_is_freed_and_begins_anew(make_message, make_mark) -> None:
+    assembly = make_assembly()
+    feed(assembly, *marks(make_mark, 0, 0))
+    feed(assembly, make_message("comments", 1, 1_000))
+    hours_ms = 5 * 3_600_000
+    found = []
+    for offset, mark_ms in enumerate(range(600_000, hours_ms + 1, 600_000), 2):
+        found += windows_of(feed(assembly, *marks(make_mark, offset, mark_ms)))
+    assert [window["final"] for window in found] == [False] * SETTINGS.idle_segments + [True]
+    assert assembly.rooms == {}
+    feed(assembly, make_message("comments", 99, hours_ms + 1_000))
+    (window,) = windows_of(feed(assembly, *marks(make_mark, 100, hours_ms + 33_000)))
+    assert len(window["segments"]) == 1
+
+
+def test_time_that_goes_backward_is_late_and_moves_nothing(make_message, make_mark) -> None:
+    assembly = make_assembly()
+    feed(assembly, *marks(make_mark, 0, 100_000))
+    feed(assembly, *marks(make_mark, 1, 40_000))
+    assert assembly.watermark_ms == STARTED_MS + 100_000
+    (letter,) = feed(assembly, make_message("comments", 2, 41_000))
+    assert letter.topic == "late"
+    assert orjson.loads(letter.value)["watermark_ms"] == STARTED_MS + 100_000
