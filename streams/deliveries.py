@@ -32,9 +32,17 @@ class Deliveries:
             broker has it.
         table: where closed segments are kept.
         most_in_flight: how many may be unconfirmed before `submit` waits.
+        most_bytes: the same for what they weigh together; a window has some 50 kB.
     """
 
-    def __init__(self, send: Send, table: PartitionedTable, *, most_in_flight: int = 5_000) -> None:
+    def __init__(
+        self,
+        send: Send,
+        table: PartitionedTable,
+        *,
+        most_in_flight: int = 5_000,
+        most_bytes: int = 64_000_000,
+    ) -> None:
         self._send = send
         self._table = table
         self._in_flight: asyncio.Queue[tuple[int, int, Emission, Awaitable[Any] | None]] = (
@@ -44,11 +52,18 @@ class Deliveries:
             most_in_flight
         )
         self._generation = 0
+        self._most_bytes = most_bytes
+        self._bytes = 0
+        self._freed = asyncio.Event()
 
     async def submit(self, emissions: Sequence[Emission], partition: int) -> None:
         """Start sending what follows from one message; waits while too much is unconfirmed."""
         generation = self._generation
         for emission in emissions:
+            while self._bytes >= self._most_bytes:
+                self._freed.clear()
+                await self._freed.wait()
+            self._bytes += len(emission.value)
             confirmed = None
             if emission.topic is not None:
                 confirmed = await self._send(emission, partition)
@@ -79,6 +94,8 @@ class Deliveries:
                 ]
                 pending = [each for each in written if each is not None]
                 await self._written.put((generation, emission, pending))
+            else:
+                self._let_go(emission)
             self._count()
 
     async def _settle(self) -> None:
@@ -88,7 +105,12 @@ class Deliveries:
                 await each
             if generation == self._generation:
                 emission.settle()
+            self._let_go(emission)
             self._count()
+
+    def _let_go(self, emission: Emission) -> None:
+        self._bytes -= len(emission.value)
+        self._freed.set()
 
     def _count(self) -> None:
         metrics.unacknowledged.set(self._in_flight.qsize() + self._written.qsize())

@@ -202,3 +202,45 @@ async def test_sending_waits_while_too_much_is_unconfirmed() -> None:
             await log.confirm(str(each))
         await submitting
         assert log.done == [f"ack {each}" for each in range(10)]
+
+
+async def test_no_more_bytes_are_sent_while_too_many_are_unconfirmed() -> None:
+    log = Log()
+    deliveries = Deliveries(log.send, log, most_bytes=100)
+
+    def window(name: str, size: int) -> Emission:
+        emission = log.emission(name)
+        emission.value = b"x" * size
+        return emission
+
+    async with running(deliveries):
+        await deliveries.submit([window("a", 60), window("b", 60)], 0)
+        third = asyncio.create_task(deliveries.submit([window("c", 500)], 0))
+        await take_turns()
+        assert list(log.sent) == ["a", "b"]
+        await log.confirm("a")
+        assert third.done()
+        # Larger than all that is allowed, it goes when there is room at all.
+        fourth = asyncio.create_task(deliveries.submit([window("d", 1)], 0))
+        await log.confirm("b")
+        assert not fourth.done()
+        await log.confirm("c")
+        assert fourth.done()
+        await log.confirm("d")
+        assert log.done == ["ack a", "ack b", "ack c", "ack d"]
+
+
+async def test_what_is_forgotten_no_longer_counts_among_the_unconfirmed_bytes() -> None:
+    log = Log()
+    deliveries = Deliveries(log.send, log, most_bytes=1)
+    first, second = log.emission("a"), log.emission("b")
+    first.value = second.value = b"xx"
+    async with running(deliveries):
+        await deliveries.submit([first], 0)
+        deliveries.forget()
+        waiting = asyncio.create_task(deliveries.submit([second], 0))
+        await take_turns()
+        assert not waiting.done()
+        await log.confirm("a")
+        assert waiting.done()
+        assert log.done == []
