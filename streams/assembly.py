@@ -228,6 +228,7 @@ class PartitionAssembly:
             metrics.repeated_total.labels(origin.topic).inc()
             self._wait_for_newest(key, hold)
             return None
+        self._check_room_left(key)
         segment = room.open.get(index) or OpenSegment(self._settings)
         if segment.add(record, origin.offset, origin.element or 0):
             self.open_entries[origin.topic] += 1
@@ -238,6 +239,18 @@ class PartitionAssembly:
         segment.holds.append(hold.retain())
         self._schedule(room)
         return None
+
+    def _check_room_left(self, key: RoomKey) -> None:
+        """Raise MalformedRecord for one room too many: who makes up ids must not take all memory.
+
+        Here alone the outcome may differ when the log is read again: rooms may have gone meanwhile.
+        """
+        most = self._settings.max_rooms_a_partition
+        if key not in self.rooms and len(self.rooms) >= most:
+            raise MalformedRecord(
+                f"room_id: found a new room, {key.room_id!r:.60}, expected at most {most} rooms in"
+                " a partition (LIMELIGHT_ASSEMBLER_MAX_ROOMS_A_PARTITION)"
+            )
 
     def _end_room(self, mark: RoomEnd, message: SourceMessage, hold: Hold) -> list[Emission]:
         if message.topic != "comments":
@@ -259,6 +272,10 @@ class PartitionAssembly:
         if room.last_closed_index is not None and last_index <= room.last_closed_index:
             self._wait_for_newest(key, hold)
             return []
+        try:
+            self._check_room_left(key)
+        except MalformedRecord as error:
+            return [self._refused_mark(message, hold.retain(), str(error))]
         self.rooms[key] = room
         room.ends.setdefault(last_index, []).append(hold.retain())
         self._schedule(room)

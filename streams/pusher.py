@@ -71,55 +71,93 @@ class Delivery:
         return max(wait_s, min(retry_after_s or 0.0, most_s))
 
 
+class _Places:
+    """So many at a time, until they are abandoned."""
+
+    def __init__(self, most: int) -> None:
+        self._free = asyncio.Semaphore(most)
+        self._waiting = 0
+        self._abandoned = False
+
+    async def take(self) -> bool:
+        """Wait for a place; whether there was one, instead of the end of all places."""
+        self._waiting += 1
+        try:
+            await self._free.acquire()
+        finally:
+            self._waiting -= 1
+        return not self._abandoned
+
+    def give_back(self) -> None:
+        self._free.release()
+
+    def abandon(self) -> None:
+        """Let everybody through who waits, with nothing."""
+        self._abandoned = True
+        for _ in range(self._waiting):
+            self._free.release()
+
+
 class RoomLanes:
     """Runs jobs of one room one after the other, those of different rooms side by side.
 
     A job that fails ends its lane and is told to `on_failure`; nothing behind it is run, for it
     would overtake.
+
+    Args:
+        most_rooms: how many rooms may have work at a time.
+        most_jobs: how many jobs may wait or run, over all rooms.
     """
 
-    def __init__(self, most_rooms: int, on_failure: Callable[[Exception], Awaitable[None]]) -> None:
+    def __init__(
+        self,
+        most_rooms: int,
+        on_failure: Callable[[Exception], Awaitable[None]],
+        *,
+        most_jobs: int,
+    ) -> None:
         self._most_rooms = most_rooms
+        self._most_jobs = most_jobs
         self._on_failure = on_failure
+        self._begin_anew()
+
+    def _begin_anew(self) -> None:
         self._tasks: set[asyncio.Task[None]] = set()
         self._lanes: dict[str, deque[Job]] = {}
-        self._places = asyncio.Semaphore(most_rooms)
-        self._waiting = 0
+        self._rooms = _Places(self._most_rooms)
+        self._jobs = _Places(self._most_jobs)
 
     async def put(self, room_id: str, job: Job) -> None:
-        """Queue the job; waits while as many rooms as allowed have work.
+        """Queue the job; waits while there are as many jobs, or rooms with work, as allowed.
 
         What is still waiting when `clear` is called is dropped like the rest.
         """
+        rooms, jobs = self._rooms, self._jobs
+        if not await jobs.take():
+            return
         if room_id in self._lanes:
             self._lanes[room_id].append(job)
             return
-        places = self._places
-        self._waiting += 1
-        try:
-            await places.acquire()
-        finally:
-            if places is self._places:
-                self._waiting -= 1
-        if places is not self._places:
+        if not await rooms.take():
             return
         self._lanes[room_id] = deque([job])
-        task = asyncio.create_task(self._run(self._lanes, room_id, places))
+        task = asyncio.create_task(self._run(self._lanes, room_id, rooms, jobs))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
     async def _run(
-        self, lanes: dict[str, deque[Job]], room_id: str, places: asyncio.Semaphore
+        self, lanes: dict[str, deque[Job]], room_id: str, rooms: _Places, jobs: _Places
     ) -> None:
         lane = lanes[room_id]
         try:
             while lane:
                 await lane.popleft()()
+                jobs.give_back()
         except Exception as error:
             await self._on_failure(error)
             return
         del lanes[room_id]
-        places.release()
+        rooms.give_back()
 
     def clear(self) -> None:
         """Drop what waits and stop what runs; the log still has it.
@@ -129,13 +167,9 @@ class RoomLanes:
         """
         for task in self._tasks:
             task.cancel()
-        # Whoever waits for a place of the old ones is let through, one after the other.
-        for _ in range(self._waiting):
-            self._places.release()
-        self._lanes = {}
-        self._places = asyncio.Semaphore(self._most_rooms)
-        self._waiting = 0
-        self._tasks = set()
+        self._rooms.abandon()
+        self._jobs.abandon()
+        self._begin_anew()
 
 
 def install_pusher(app: faust.App, settings: Settings) -> None:
@@ -151,7 +185,9 @@ def install_pusher(app: faust.App, settings: Settings) -> None:
         logger.error("pusher failed", exc_info=error)
         await app.crash(error)
 
-    lanes = RoomLanes(settings.push.max_rooms_in_flight, fail)
+    lanes = RoomLanes(
+        settings.push.max_rooms_in_flight, fail, most_jobs=settings.push.max_events_in_flight
+    )
 
     async def reject(event: faust.types.EventT, reason: str) -> None:
         message = event.message

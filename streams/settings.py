@@ -113,6 +113,8 @@ class AssemblerSettings(_Section):
     # Of a segment of one room, and of one of its users; what comes beyond is counted, not kept.
     max_comments_a_segment: int = Field(5_000, ge=1)
     max_comments_a_user: int = Field(20, ge=1)
+    # On air or remembered; what comes from further ones goes to `dlq`.
+    max_rooms_a_partition: int = Field(10_000, ge=1)
 
     @property
     def closing_delay_ms(self) -> int:
@@ -149,6 +151,8 @@ class PushSettings(_Section):
     first_backoff_s: float = Field(0.5, gt=0)
     max_backoff_s: float = Field(60.0, gt=0)
     max_rooms_in_flight: int = Field(256, ge=1)
+    # With so many events waiting or being tried, no further one is read.
+    max_events_in_flight: int = Field(1_000, ge=1)
 
 
 class PrivacySettings(_Section):

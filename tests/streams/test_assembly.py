@@ -512,6 +512,33 @@ def test_a_feature_too_large_for_the_records_that_follow_is_rejected() -> None:
         assert name in orjson.loads(found.value)["reason"]
 
 
+def test_one_room_too_many_goes_to_dlq_and_the_others_go_on(make_message, make_mark) -> None:
+    assembly = make_assembly(SETTINGS.model_copy(update={"max_rooms_a_partition": 2}))
+    feed(assembly, make_message("comments", 0, 0, room_id="a"))
+    feed(assembly, make_message("comments", 1, 0, room_id="b"))
+    stranger = make_message("comments", 2, 0, room_id="c")
+    ending = RoomEnd("d", STARTED_MS + 9_000, STARTED_MS)
+    end = SourceMessage("comments", 0, 3, b"", header_map(ending.encode()), no_ack)
+    for message in (stranger, end):
+        (letter,) = feed(assembly, message)
+        assert letter.topic == "dlq"
+        assert "at most 2 rooms" in orjson.loads(letter.value)["reason"]
+    assert feed(assembly, make_message("asr", 0, 0, room_id="a")) == []
+    windows = windows_of(feed(assembly, *marks(make_mark, 9, 32_000)))
+    assert [window["room_id"] for window in windows] == ["a", "b"]
+    # When all that is remembered of them has gone there is room for others.
+    feed(assembly, *marks(make_mark, 10, 3_600_000), *marks(make_mark, 11, 7_200_000))
+    assert assembly.rooms == {}
+    assert feed(assembly, make_message("comments", 12, 7_200_000, room_id="c")) == []
+
+
+def test_what_is_late_is_late_in_one_room_too_many(make_message, make_mark) -> None:
+    assembly = make_assembly(SETTINGS.model_copy(update={"max_rooms_a_partition": 1}))
+    feed(assembly, make_message("comments", 0, 0), make_mark("comments", 1, 32_000))
+    (letter,) = feed(assembly, make_message("comments", 2, 0, room_id="other"))
+    assert letter.topic == "late"
+
+
 def test_comments_can_be_counted_to_an_earlier_picture(make_message, make_mark) -> None:
     settings = AssemblerSettings(comment_offset_ms=10_000, allowed_lateness_ms=2_000)
     assembly = make_assembly(settings)

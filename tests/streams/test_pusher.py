@@ -16,8 +16,8 @@ class Work:
         self.failures: list[Exception] = []
         self.gates: dict[str, asyncio.Event] = {}
 
-    def lanes(self, most_rooms: int = 8) -> RoomLanes:
-        return RoomLanes(most_rooms, self.fail)
+    def lanes(self, most_rooms: int = 8, most_jobs: int = 8) -> RoomLanes:
+        return RoomLanes(most_rooms, self.fail, most_jobs=most_jobs)
 
     async def fail(self, error: Exception) -> None:
         self.failures.append(error)
@@ -127,10 +127,45 @@ async def test_a_put_that_waits_for_a_place_goes_on_when_partitions_move() -> No
     async def job() -> None:
         await asyncio.Event().wait()
 
-    lanes = RoomLanes(1, fail)
+    lanes = RoomLanes(1, fail, most_jobs=8)
     await lanes.put("a", job)
     waiting = [asyncio.create_task(lanes.put(room, job)) for room in ("b", "c")]
     await asyncio.sleep(0)
     lanes.clear()
     await asyncio.wait_for(asyncio.gather(*waiting), 1)
     lanes.clear()
+
+
+async def test_of_one_room_too_only_so_many_jobs_wait() -> None:
+    work = Work()
+    lanes = work.lanes(most_jobs=2)
+    for name in ("a1", "a2"):
+        await lanes.put("a", work.job(name))
+    waiting = [
+        asyncio.create_task(lanes.put("a", work.job("a3"))),
+        asyncio.create_task(lanes.put("b", work.job("b1"))),
+    ]
+    await take_turns()
+    assert not any(task.done() for task in waiting)
+    await work.open("a1")
+    assert [task.done() for task in waiting] == [True, False]
+    await work.open("a2", "a3", "b1")
+    assert [each for each in work.done if each.startswith("end")] == [
+        "end a1",
+        "end a2",
+        "end a3",
+        "end b1",
+    ]
+
+
+async def test_a_put_that_waits_for_another_job_goes_on_when_partitions_move() -> None:
+    work = Work()
+    lanes = work.lanes(most_jobs=1)
+    await lanes.put("a", work.job("a1"))
+    waiting = asyncio.create_task(lanes.put("a", work.job("a2")))
+    await take_turns()
+    lanes.clear()
+    await asyncio.wait_for(waiting, 1)
+    await lanes.put("a", work.job("a3"))
+    await work.open("a2", "a3")
+    assert work.done == ["begin a1", "begin a3", "end a3"]
