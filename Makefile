@@ -4,7 +4,7 @@ BENCH_VENV ?= .venv-bench
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: demo test check fmt bench chaos tables weights clean
+.PHONY: demo test check fmt bench chaos fuzz tables weights clean
 
 demo: $(STAMP)  ## play the bundled recordings as live rooms, end to end
 	$(BIN)/limelight demo
@@ -29,6 +29,10 @@ bench: $(BENCH_VENV)/.installed  ## measure, beside the libraries that others us
 
 chaos: $(STAMP)  ## kill, stall and pause everything in 55 seeded runs, into docs/reliability.md; an hour
 	$(BIN)/python -m tests.chaos
+
+fuzz: $(STAMP)  ## feed what reads untrusted bytes with atheris, a minute each
+	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[fuzz]'
+	$(BIN)/python -m tests.fuzz
 
 tables: $(STAMP)  ## the paper's tables on simulated platforms, into docs/results.md; an hour
 	$(BIN)/limelight tables --training-rooms 600 --test-rooms 200 --epochs 6
