@@ -8,6 +8,7 @@ last L * (N - 1) + 1 segments, 58 for three layers and a window of 20.
 import torch
 from torch import Tensor
 
+from limelight.engine.cpu_step import CpuDecodeStep
 from limelight.engine.kv_cache import RingKVCache
 from limelight.models.contentctr.model import ContentCTR, banded_causal_mask
 
@@ -26,6 +27,8 @@ class IncrementalDecoder:
             device=model.device,
             dtype=model.dtype,
         )
+        in_place = self.cache.device.type == "cpu" and model.dtype == torch.float32
+        self._cpu_step = CpuDecodeStep(model, self.cache) if in_place else None
 
     @torch.inference_mode()
     def prefill(self, slots: Tensor, x: Tensor, lengths: Tensor) -> Tensor:
@@ -60,7 +63,11 @@ class IncrementalDecoder:
         """
         cache = self.cache
         filled = (cache.filled(slots) + 1).clamp(max=cache.window_length)
-        logits, keys, values = self._step(slots, x, cache.next_places(slots), filled)
+        places = cache.next_places(slots)
+        if self._cpu_step is not None:
+            cache.count_one_more(slots)
+            return self._cpu_step(slots, x, places, filled, store=True)
+        logits, keys, values = self._step(slots, x, places, filled)
         cache.append(slots, keys, values)
         return logits
 
@@ -72,8 +79,10 @@ class IncrementalDecoder:
             slots: (B,) int64 on the CPU, not empty ones; a slot may occur several times.
             x: (B, C) Perceiver outputs of the changed newest segments.
         """
-        cache = self.cache
-        logits, _, _ = self._step(slots, x, cache.newest_places(slots), cache.filled(slots))
+        places, filled = self.cache.newest_places(slots), self.cache.filled(slots)
+        if self._cpu_step is not None:
+            return self._cpu_step(slots, x, places, filled, store=False)
+        logits, _, _ = self._step(slots, x, places, filled)
         return logits
 
     def clear(self, slots: Tensor) -> None:

@@ -80,12 +80,20 @@ class RingKVCache:
         Raises:
             ValueError: a slot occurs twice: one of its two segments would be lost.
         """
-        _check_distinct(slots)
         places = self.next_places(slots).to(self.device)
+        self.count_one_more(slots)
         at = slots.to(self.device)
         # Between two index tensors torch moves the indexed axis (B) to the front.
         self.keys[:, at, :, places] = keys.transpose(0, 1)
         self.values[:, at, :, places] = values.transpose(0, 1)
+
+    def count_one_more(self, slots: Tensor) -> None:
+        """Counts a segment for each slot, whose keys and values the caller puts in their place.
+
+        Raises:
+            ValueError: a slot occurs twice.
+        """
+        _check_distinct(slots)
         self.lengths[slots] += 1
 
     def fill(self, slots: Tensor, keys: Tensor, values: Tensor, lengths: Tensor) -> None:

@@ -1,0 +1,69 @@
+"""A decode step on the CPU: one matrix product for queries, keys and values, and the rings in place.
+
+The same numbers as `DecoderLayer`, up to the order of sums. What torch does for any mask and any
+layout costs as much here as the products themselves: gathering the rings, splitting heads, a mask.
+"""
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from limelight.engine.kv_cache import RingKVCache
+from limelight.kernels.ring_attention import ring_attention
+from limelight.models.contentctr.attention import DecoderLayer
+from limelight.models.contentctr.model import ContentCTR
+
+
+class CpuDecodeStep:
+    """Decodes new segments of rooms over a float32 cache on the CPU.
+
+    The projections are packed when it is made: weights that change later are not seen.
+    """
+
+    def __init__(self, model: ContentCTR, cache: RingKVCache) -> None:
+        self._model = model
+        self._cache = cache
+        self._layers = [_PackedLayer(layer) for layer in model.decoder_layers]
+        self._keys = [layer.numpy() for layer in cache.keys]
+        self._values = [layer.numpy() for layer in cache.values]
+
+    def __call__(
+        self, slots: Tensor, x: Tensor, places: Tensor, filled: Tensor, *, store: bool
+    ) -> Tensor:
+        """Logits (B,) of segments x (B, C) that stand at `places`; `store` keeps them there."""
+        where = slots.numpy(), places.numpy(), filled.numpy()
+        heads, width = self._layers[0].heads
+        mixed = x.new_empty(len(x), heads, width)
+        for layer, keys, values in zip(self._layers, self._keys, self._values, strict=True):
+            ring_attention(
+                layer.project(x).numpy(),
+                keys,
+                values,
+                *where,
+                store=store,
+                out=mixed.numpy(),
+                threads=torch.get_num_threads(),
+            )
+            x = layer.finish(x, mixed.flatten(1))
+        return self._model.logits(x[:, None])[:, 0]
+
+
+class _PackedLayer:
+    def __init__(self, layer: DecoderLayer) -> None:
+        attention = layer.attention
+        self.heads = attention.heads
+        self._layer = layer
+        with torch.no_grad():
+            self._weight = torch.cat(
+                [attention.query.weight, attention.key.weight, attention.value.weight]
+            )
+
+    def project(self, x: Tensor) -> Tensor:
+        """(B, 3, H, D): queries, keys and values of x (B, C)."""
+        return F.linear(self._layer.attention_norm(x), self._weight).view(len(x), 3, *self.heads)
+
+    def finish(self, x: Tensor, mixed: Tensor) -> Tensor:
+        """(B, C): x with what attention mixed, (B, H*D), and the feed-forward part added."""
+        x = x + self._layer.attention.output(mixed)
+        fed: Tensor = self._layer.ffn(self._layer.ffn_norm(x))
+        return x + fed
