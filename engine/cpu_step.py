@@ -1,4 +1,4 @@
-"""A decode step on the CPU: one matrix product for queries, keys and values, and the rings in place.
+"""A decode step on the CPU: one product for queries, keys and values, and the rings in place.
 
 The same numbers as `DecoderLayer`, up to the order of sums. What torch does for any mask and any
 layout costs as much here as the products themselves: gathering the rings, splitting heads, a mask.

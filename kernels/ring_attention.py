@@ -26,7 +26,7 @@ def ring_attention(
     out: Floats,
     threads: int = 1,
 ) -> None:
-    """softmax(q k^T / sqrt(D)) v for each room and head (eq. 3), over the filled places of its ring.
+    """softmax(q k^T / sqrt(D)) v for each room and head (eq. 3), over its ring's filled places.
 
     The new segment stands at its place whatever the ring holds there, and is written there if
     `store` says so. Places out of order are harmless: attention does not know the order of keys.
