@@ -21,6 +21,7 @@ import orjson
 
 from limelight.streams import metrics
 from limelight.streams.dead_letters import Origin, encode_dead_letter, encode_late
+from limelight.streams.kept_json import kept_json
 from limelight.streams.records import (
     MalformedRecord,
     RoomEnd,
@@ -350,7 +351,7 @@ class PartitionAssembly:
             room.key.room_id.encode(),
             closed.window,
             headers=[("closed_at_ms", b"%d" % self._wall_ms())],
-            table={self._table_prefix + closed.slot_key: orjson.dumps(closed.table_slot)},
+            table={self._table_prefix + closed.slot_key: kept_json(closed.table_slot)},
             holds=closed.holds,
             entries=closed.entries,
             open_entries=self.open_entries,

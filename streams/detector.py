@@ -13,6 +13,7 @@ from limelight.streams.dead_letters import Origin, encode_dead_letter
 from limelight.streams.detection import HighlightDetector, RoomTrend
 from limelight.streams.faust_app import raw_topic, room_table
 from limelight.streams.highlight_records import CONTENT_TYPE, encode_highlight
+from limelight.streams.kept_json import kept_json
 from limelight.streams.records import MalformedRecord, header_map
 from limelight.streams.score_records import decode_score
 from limelight.streams.settings import Settings
@@ -70,7 +71,7 @@ def install_detector(app: faust.App, settings: Settings) -> None:
             await confirmed
         if owned != generation[0]:
             return  # the partition may be somebody else's by now, who reads this score again
-        written = table.put(message.partition, room, orjson.dumps(trend.to_json()))
+        written = table.put(message.partition, room, kept_json(trend.to_json()))
         if written is not None:
             unwritten[room] = written
         done_when_written(event, room)

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from limelight.engine.window import COMMENT_BINS, Segment
 from limelight.streams import metrics
+from limelight.streams.kept_json import kept_json
 from limelight.streams.records import Comment, FrameFeature, Speech
 from limelight.streams.segments import SegmentClock
 from limelight.streams.settings import AssemblerSettings
@@ -327,7 +328,7 @@ class RoomAssembly:
             if kept and (slot["final"] or slot["index"] != kept[-1]["index"] - 1):
                 break  # an earlier life of the room
             kept.append(slot)
-        self._closed.extend(orjson.dumps(slot["segment"]) for slot in reversed(kept))
+        self._closed.extend(kept_json(slot["segment"]) for slot in reversed(kept))
 
     def _finish(self) -> None:
         self._alive = False

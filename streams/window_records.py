@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from limelight.engine.window import COMMENT_BINS, Segment, Window
+from limelight.streams.kept_json import kept_json
 from limelight.streams.records import (
     MAX_FEATURE_SIZE,
     TIME_LIMIT_MS,
@@ -63,7 +64,7 @@ def encode_segment(
         entries: how many entries of each modality topic are in it, for whoever balances the books.
     """
     feature = segment.frame_feature
-    return orjson.dumps(
+    return kept_json(
         {
             "index": segment.index,
             "start_ms": segment.start_ms,
@@ -108,7 +109,7 @@ def encode_window(
     final: bool,
 ) -> bytes:
     """The `windows` record of consecutive encoded segments, oldest first."""
-    return orjson.dumps(
+    return kept_json(
         {
             "schema": SCHEMA,
             "id": window_id(room_id, start_ms),
