@@ -1,12 +1,15 @@
 """From pictures to frame features."""
 
 from collections.abc import Sequence
+from hashlib import blake2b
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 from transformers import PreTrainedModel
+
+from limelight.engine.recent_features import RecentFeatures
 
 
 class FrameEncoder:
@@ -28,6 +31,7 @@ class FrameEncoder:
         mean: Sequence[float],
         std: Sequence[float],
         max_batch: int = 32,
+        recent: int = 1_024,
     ) -> None:
         if max_batch < 1:
             raise ValueError(f"max_batch: found {max_batch}, expected at least 1")
@@ -37,6 +41,7 @@ class FrameEncoder:
         self.feature_size = feature_size
         self.image_size = image_size
         self._batch = max_batch if model.device.type == "cuda" else 1
+        self._recent = RecentFeatures(recent)
         self.mean = torch.tensor(mean, device=model.device).view(1, 3, 1, 1)
         self.std = torch.tensor(std, device=model.device).view(1, 3, 1, 1)
 
@@ -48,9 +53,15 @@ class FrameEncoder:
         """
         for position, image in enumerate(images):
             if image.shape != (*self.image_size, 3) or image.dtype != np.uint8:
-                found = f"{image.shape} {image.dtype}"
                 expected = f"{(*self.image_size, 3)} uint8"
-                raise ValueError(f"images[{position}]: found {found}, expected {expected}")
+                raise ValueError(
+                    f"images[{position}]: found {image.shape} {image.dtype}, expected {expected}"
+                )
+        digests = [blake2b(image.tobytes(), digest_size=16).digest() for image in images]
+        found = self._recent.encode(images, digests, self._encode_all)
+        return np.stack(found) if found else np.empty((0, self.feature_size), np.float16)
+
+    def _encode_all(self, images: list[NDArray[np.uint8]]) -> NDArray[np.float16]:
         features = np.empty((len(images), self.feature_size), np.float16)
         for start in range(0, len(images), self._batch):
             end = start + self._batch

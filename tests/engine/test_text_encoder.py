@@ -3,8 +3,13 @@
 import numpy as np
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 
 from limelight.engine.encoders import load_text_encoder
+from limelight.engine.text_encoder import batches_by_length
+from limelight.replay.demo import bundled_recordings
+from limelight.replay.recording import load_recording
 
 
 def test_the_feature_is_the_cls_of_the_pair() -> None:
@@ -57,3 +62,40 @@ def test_no_texts_have_no_features() -> None:
 def test_limits_must_be_positive() -> None:
     with pytest.raises(ValueError, match="max_tokens: found 0, expected at least 1"):
         load_text_encoder("tiny", max_tokens=0)
+
+
+def test_texts_go_together_by_their_length() -> None:
+    lengths = [100, 9, 97, 12, 95, 90, 11]
+    found = [[lengths[at] for at in batch] for batch in batches_by_length(lengths, 3)]
+    assert found == [[100, 97, 95], [90], [12, 11], [9]]
+
+
+@given(st.lists(st.integers(1, 512), max_size=200), st.integers(1, 70))
+def test_every_text_is_in_one_batch_and_little_is_padded(lengths: list[int], most: int) -> None:
+    batches = batches_by_length(lengths, most)
+    assert sorted(at for batch in batches for at in batch) == list(range(len(lengths)))
+    for batch in batches:
+        longest, shortest = max(lengths[at] for at in batch), min(lengths[at] for at in batch)
+        assert len(batch) <= most
+        assert shortest >= min(0.85 * longest, longest - 2)
+
+
+def test_of_a_real_rooms_comments_less_than_a_tenth_is_padding() -> None:
+    recording = load_recording(next(each for each in bundled_recordings() if "bunny" in each.name))
+    segments: dict[int, list[str]] = {}
+    for line in recording.read_comments():
+        segments.setdefault(line.offset_ms // 30_000, []).append(line.text)
+    encoder = load_text_encoder("tiny")
+    encoder.encode([("", comments[:50]) for comments in segments.values()])
+    assert encoder.tokens_given > 1_000
+    assert encoder.tokens_padded < 0.1 * encoder.tokens_given
+
+
+def test_a_text_that_was_encoded_lately_is_not_encoded_again() -> None:
+    encoder = load_text_encoder("tiny")
+    first = encoder.encode([("a", ["b"]), ("ab", []), ("a", ["b"])])
+    given_before = encoder.tokens_given
+    again = encoder.encode([("ab", []), ("a", ["b"])])
+    assert encoder.tokens_given == given_before
+    np.testing.assert_array_equal(again, first[[1, 0]])
+    np.testing.assert_array_equal(first[0], first[2])
