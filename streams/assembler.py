@@ -6,6 +6,7 @@ import math
 import time
 from collections import Counter
 from collections.abc import Awaitable
+from functools import partial
 from typing import Any
 
 import faust
@@ -14,7 +15,8 @@ import orjson
 from limelight.streams import metrics
 from limelight.streams.assembly import Emission, PartitionAssembly
 from limelight.streams.deliveries import Deliveries
-from limelight.streams.faust_app import RoomTable, raw_topic, room_table
+from limelight.streams.faust_app import RoomTable, batched_topic, raw_topic, room_table
+from limelight.streams.faust_transport import MessageBatch
 from limelight.streams.records import Watermark, header_map
 from limelight.streams.settings import Settings
 from limelight.streams.source_messages import SourceMessage
@@ -48,24 +50,29 @@ class Assembler:
             name: raw_topic(app, self.topics.name(name)) for name in ("windows", "late", "dlq")
         }
 
-    async def process(self, event: faust.types.EventT) -> None:
-        message = event.message
-        assembly = self._assembly(message.partition)
-        topic = self.topics.plain(message.topic)
-        headers = header_map(message.headers)
-        if headers.get("kind") == "watermark" and "for_silent_source" not in headers:
-            self._marked_s[message.partition, topic] = time.monotonic()
-        emissions = assembly.process(
-            SourceMessage(
-                topic=topic,
-                partition=message.partition,
-                offset=message.offset,
-                value=message.value,
-                headers=headers,
-                ack=event.ack,
+    async def process(self, batch: MessageBatch) -> None:
+        """Feed a batch's records to their partition's assembly, in order."""
+        partition, topic = batch.partition, self.topics.plain(batch.topic)
+        assembly = self._assembly(partition)
+        acknowledge = self._app.consumer.acknowledge
+        for record in batch.records:
+            headers = header_map(record.headers)
+            if headers.get("kind") == "watermark" and "for_silent_source" not in headers:
+                self._marked_s[partition, topic] = time.monotonic()
+            emissions = assembly.process(
+                SourceMessage(
+                    topic=topic,
+                    partition=partition,
+                    offset=record.offset,
+                    value=record.value,
+                    headers=headers,
+                    ack=partial(acknowledge, batch.tp, record.offset),
+                )
             )
-        )
-        await self.deliveries.submit(emissions, message.partition)
+            if emissions:
+                await self.deliveries.submit(emissions, partition)
+                if self._partitions.get(partition) is not assembly:
+                    return  # partitions were moved meanwhile: what is left is read again
 
     def _assembly(self, partition: int) -> PartitionAssembly:
         assembly = self._partitions.get(partition)
@@ -201,18 +208,18 @@ def install_assembler(app: faust.App, settings: Settings) -> Assembler:
     """Add the assembler's agent, timers and rebalance handling to the app."""
     assembler = Assembler(app, settings)
     topics = assembler.topics
-    sources = raw_topic(app, *(topics.name(topic) for topic in MODALITY_TOPICS))
+    sources = batched_topic(app, *(topics.name(topic) for topic in MODALITY_TOPICS))
 
     @app.agent(sources, name="assembler")  # type: ignore[untyped-decorator]
-    async def assemble(messages: faust.StreamT[bytes]) -> None:
-        # Acknowledged by hand, when what a message belongs to has been delivered.
-        async for event in messages.noack().events():
+    async def assemble(batches: faust.StreamT[bytes]) -> None:
+        # Acknowledged record by record, when what a record belongs to has been delivered.
+        async for event in batches.noack().events():
             try:
-                await assembler.process(event)
+                await assembler.process(event.message)
             except asyncio.CancelledError:
                 raise
             except Exception:
-                # An exception here would acknowledge and lose the event. Ours, not the message's
+                # An exception here would acknowledge and lose the batch. Ours, not a message's
                 # fault: stop, so that the log is read again by a worker that can.
                 logger.exception("assembler failed", extra={"offset": event.message.offset})
                 await app.crash(RuntimeError("assembler failed, see the log"))

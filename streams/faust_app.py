@@ -13,6 +13,9 @@ from limelight.streams.faust_transport import use_transport
 from limelight.streams.kafka import ssl_context
 from limelight.streams.settings import KafkaSettings
 
+# Batches that wait for their agent; when it has so many, Faust reads no more of the partition.
+_MAX_WAITING_BATCHES = 16
+
 
 def make_app(settings: KafkaSettings, data_dir: Path) -> faust.App:
     """A Faust app on the settings' cluster.
@@ -46,7 +49,7 @@ def make_app(settings: KafkaSettings, data_dir: Path) -> faust.App:
         topic_replication_factor=settings.replication_factor,
         web_enabled=False,
     )
-    use_transport(app, settings.fetch_max_wait_ms)
+    use_transport(app, settings)
     return app
 
 
@@ -137,7 +140,7 @@ def room_table(
     return table
 
 
-def raw_topic(app: faust.App, *names: str) -> Any:
+def raw_topic(app: faust.App, *names: str, maxsize: int | None = None) -> Any:
     """Topics whose keys and values stay bytes; all reading is ours."""
     return app.topic(
         *names,
@@ -145,4 +148,11 @@ def raw_topic(app: faust.App, *names: str) -> Any:
         value_type=bytes,
         key_serializer="raw",
         value_serializer="raw",
+        maxsize=maxsize,
     )
+
+
+def batched_topic(app: faust.App, *names: str) -> Any:
+    """Topics whose agent gets one event for each `MessageBatch`, instead of for each message."""
+    app.transport.batched_topics |= set(names)
+    return raw_topic(app, *names, maxsize=_MAX_WAITING_BATCHES)
