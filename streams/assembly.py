@@ -21,14 +21,19 @@ import orjson
 
 from limelight.streams import metrics
 from limelight.streams.dead_letters import Origin, encode_dead_letter, encode_late
-from limelight.streams.kept_json import kept_json
 from limelight.streams.records import (
     MalformedRecord,
     RoomEnd,
     Watermark,
     parse_mark,
 )
-from limelight.streams.room_assembly import ClosedSegment, OpenSegment, RoomAssembly, RoomKey
+from limelight.streams.room_assembly import (
+    ClosedSegment,
+    OpenSegment,
+    RoomAssembly,
+    RoomKey,
+    TableSlot,
+)
 from limelight.streams.settings import AssemblerSettings
 from limelight.streams.source_messages import (
     SourceMessage,
@@ -134,15 +139,16 @@ class PartitionAssembly:
 
     def restore(self, table: Iterable[tuple[bytes, bytes]]) -> None:
         """Take over what a former worker has closed, of this partition, from the table."""
-        slots: dict[RoomKey, list[dict[str, Any]]] = {}
+        slots: dict[RoomKey, list[TableSlot]] = {}
         prefix = self._table_prefix
         for name, value in table:
             if not name.startswith(prefix):
                 continue
-            slot = orjson.loads(value)
-            if slot["segment_ms"] != self._settings.segment_ms:
+            slot = TableSlot(value)
+            fields = slot.fields
+            if fields["segment_ms"] != self._settings.segment_ms:
                 continue  # of another grid: its indexes mean nothing here
-            slots.setdefault(RoomKey(slot["room_id"], slot["started_ms"]), []).append(slot)
+            slots.setdefault(RoomKey(fields["room_id"], fields["started_ms"]), []).append(slot)
         for key, entries in slots.items():
             room = self.rooms[key] = RoomAssembly(key, self._settings)
             room.restore(entries)
@@ -351,7 +357,7 @@ class PartitionAssembly:
             room.key.room_id.encode(),
             closed.window,
             headers=[("closed_at_ms", b"%d" % self._wall_ms())],
-            table={self._table_prefix + closed.slot_key: kept_json(closed.table_slot)},
+            table={self._table_prefix + closed.slot_key: closed.table_value},
             holds=closed.holds,
             entries=closed.entries,
             open_entries=self.open_entries,

@@ -12,7 +12,6 @@ from numpy.typing import NDArray
 
 from limelight.engine.window import COMMENT_BINS, Segment
 from limelight.streams import metrics
-from limelight.streams.kept_json import kept_json
 from limelight.streams.records import Comment, FrameFeature, Speech
 from limelight.streams.segments import SegmentClock
 from limelight.streams.settings import AssemblerSettings
@@ -23,6 +22,7 @@ from limelight.streams.window_records import decode_feature, encode_segment, enc
 MAX_TEXT_CHARS_KEPT = 2_000
 # Three are usual. What comes beyond is left out of the mean and the times.
 MAX_FRAMES_KEPT = 30
+_SEGMENT_MARK = b',"segment":'
 # Of speech, more lines than anybody can say.
 MAX_LINES_KEPT = 200
 
@@ -226,12 +226,40 @@ def _sample(texts: list[str], most: int) -> tuple[str, ...]:
     return tuple(kept)
 
 
+class TableSlot(NamedTuple):
+    """A closed segment as the table holds it: what a restart must know, and the segment's record.
+
+    The window is made of slices of the table's own bytes, so that a room keeps each segment once.
+    """
+
+    value: bytes
+
+    @classmethod
+    def of(cls, fields: Mapping[str, Any], segment: bytes) -> "TableSlot":
+        return cls(b"".join((orjson.dumps(fields)[:-1], _SEGMENT_MARK, segment, b"}")))
+
+    @property
+    def _split(self) -> int:
+        # The mark cannot occur in a string before it: there its quotes would be escaped.
+        return self.value.index(_SEGMENT_MARK)
+
+    @property
+    def fields(self) -> dict[str, Any]:
+        """Everything but the segment."""
+        fields: dict[str, Any] = orjson.loads(self.value[: self._split] + b"}")
+        return fields
+
+    @property
+    def segment(self) -> bytes:
+        return self.value[self._split + len(_SEGMENT_MARK) : -1]
+
+
 class ClosedSegment(NamedTuple):
     """A segment that has closed: its window record, its table entry, and what to release."""
 
     window: bytes
     slot_key: bytes
-    table_slot: dict[str, Any]
+    table_value: bytes
     segment: Segment
     holds: list[Hold]
     entries: dict[str, int]
@@ -254,7 +282,7 @@ class RoomAssembly:
         # How far each topic had been read when the newest segment closed.
         self.closed_at_offsets: dict[str, int] = {}
         self._settings = settings
-        self._closed: deque[bytes] = deque(maxlen=settings.window_length)
+        self._closed: deque[TableSlot] = deque(maxlen=settings.window_length)
         self._alive = False
         self._empty_in_a_row = 0
         self._streamer_id = ""
@@ -285,50 +313,56 @@ class RoomAssembly:
         self._empty_in_a_row = self._empty_in_a_row + 1 if empty else 0
         final = index in self.ends or self._empty_in_a_row >= self._settings.idle_segments
         entries = opened.entries()
-        self._closed.append(encode_segment(segment, encoder, entries))
         self.last_closed_index, self._alive = index, True
+        self._closed.append(
+            TableSlot.of(
+                {
+                    "room_id": self.key.room_id,
+                    "started_ms": self.key.started_ms,
+                    "segment_ms": self.clock.segment_ms,
+                    "streamer_id": self._streamer_id,
+                    "final": final,
+                    "empty_in_a_row": self._empty_in_a_row,
+                    "index": index,
+                },
+                encode_segment(segment, encoder, entries),
+            )
+        )
         window = encode_window(
             room_id=self.key.room_id,
             streamer_id=self._streamer_id,
             room_started_ms=self.key.room_started_ms,
             segment_ms=self.clock.segment_ms,
-            segments=tuple(self._closed),
+            segments=[slot.segment for slot in self._closed],
             segment_index=index,
             start_ms=segment.start_ms,
             final=final,
         )
-        table_slot = {
-            "room_id": self.key.room_id,
-            "started_ms": self.key.started_ms,
-            "segment_ms": self.clock.segment_ms,
-            "streamer_id": self._streamer_id,
-            "final": final,
-            "empty_in_a_row": self._empty_in_a_row,
-            "index": index,
-            "segment": orjson.Fragment(self._closed[-1]),
-        }
+        table_value = self._closed[-1].value
         holds = opened.holds + self.take_ends(index)
         if final:
             self._finish()
         slot = index % self._settings.window_length
-        return ClosedSegment(window, self.key.slot_key(slot), table_slot, segment, holds, entries)
+        return ClosedSegment(window, self.key.slot_key(slot), table_value, segment, holds, entries)
 
-    def restore(self, slots: Sequence[Mapping[str, Any]]) -> None:
+    def restore(self, slots: Sequence["TableSlot"]) -> None:
         """Take over the closed segments that the table holds."""
-        slots = sorted(slots, key=lambda slot: int(slot["index"]))[-self._settings.window_length :]
-        newest = slots[-1]
-        self.last_closed_index = int(newest["index"])
+        known = sorted(((slot.fields, slot) for slot in slots), key=lambda each: each[0]["index"])
+        newest, _ = known[-1]
+        self.last_closed_index = newest["index"]
         self._streamer_id = newest["streamer_id"]
         if newest["final"]:
             return
         self._alive = True
         self._empty_in_a_row = newest["empty_in_a_row"]
-        kept: list[Mapping[str, Any]] = []
-        for slot in reversed(slots):
-            if kept and (slot["final"] or slot["index"] != kept[-1]["index"] - 1):
+        kept: list[TableSlot] = []
+        index = newest["index"]
+        for fields, slot in reversed(known[-self._settings.window_length :]):
+            if kept and (fields["final"] or fields["index"] != index - 1):
                 break  # an earlier life of the room
             kept.append(slot)
-        self._closed.extend(kept_json(slot["segment"]) for slot in reversed(kept))
+            index = fields["index"]
+        self._closed.extend(reversed(kept))
 
     def _finish(self) -> None:
         self._alive = False

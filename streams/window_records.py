@@ -64,7 +64,7 @@ def encode_segment(
         entries: how many entries of each modality topic are in it, for whoever balances the books.
     """
     feature = segment.frame_feature
-    return kept_json(
+    return orjson.dumps(
         {
             "index": segment.index,
             "start_ms": segment.start_ms,

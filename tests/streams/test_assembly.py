@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from limelight.streams.assembly import Emission, PartitionAssembly
 from limelight.streams.offset_ledger import OffsetLedger
 from limelight.streams.records import RoomEnd, Watermark, header_map
+from limelight.streams.room_assembly import TableSlot
 from limelight.streams.settings import AssemblerSettings
 from limelight.streams.source_messages import SourceMessage
 from limelight.streams.topics import MODALITY_TOPICS
@@ -622,3 +623,12 @@ def test_time_that_goes_backward_is_late_and_moves_nothing(make_message, make_ma
     (letter,) = feed(assembly, make_message("comments", 2, 41_000))
     assert letter.topic == "late"
     assert orjson.loads(letter.value)["watermark_ms"] == STARTED_MS + 100_000
+
+
+@given(st.text(max_size=40), st.text(max_size=40))
+def test_a_table_slot_is_read_as_it_was_written_whatever_the_room_is_called(room_id, text) -> None:
+    fields = {"room_id": room_id + ',"segment":', "streamer_id": '"' + text, "index": 3}
+    segment = orjson.dumps({"speech": text + ',"segment":'})
+    slot = TableSlot(TableSlot.of(fields, segment).value)
+    assert (slot.fields, slot.segment) == (fields, segment)
+    assert orjson.loads(slot.value) == fields | {"segment": orjson.loads(segment)}
