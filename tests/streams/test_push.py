@@ -177,7 +177,7 @@ def test_an_endpoint_that_must_not_be_used_is_refused_at_start(changes, expected
 
 
 async def test_a_room_keeps_its_order_while_others_overtake_it() -> None:
-    lanes = RoomLanes(8, on_failure=raise_it)
+    lanes = RoomLanes(8, on_failure=raise_it, most_jobs=8)
     done: list[str] = []
     gate = asyncio.Event()
 
