@@ -282,14 +282,14 @@ async def _broker_stalls(folder: Path) -> tuple[str | float, ...]:
 
 
 async def _receiver_hangs(folder: Path) -> tuple[str | float, ...]:
-    answers, delivered = asyncio.Event(), 0
+    answers, answered = asyncio.Event(), 0
     answers.set()
 
     async def answer(request: web.Request) -> web.Response:
-        nonlocal delivered
+        nonlocal answered
         await request.read()
         await answers.wait()
-        delivered += 1
+        answered += 1
         return web.Response(status=204)
 
     app = web.Application()
@@ -310,7 +310,7 @@ async def _receiver_hangs(folder: Path) -> tuple[str | float, ...]:
                 before = await running.rest(WARM_UP_S)
                 answers.clear()
                 during = await running.rest(FAULT_S)
-                hung = delivered
+                hung = answered
                 answers.set()
             after = await running.rest(AFTER_S)
             running.system.check()
@@ -323,7 +323,7 @@ async def _receiver_hangs(folder: Path) -> tuple[str | float, ...]:
                 watch.percentile_ms(50, *during),
                 watch.percentile_ms(99, *during),
                 watch.cpu_percent(*during),
-                f"{delivered - hung} delivered afterwards, {rejected:.0f} in dlq",
+                f"{answered - hung} requests answered afterwards, {rejected:.0f} in dlq",
             )
     finally:
         await runner.cleanup()
