@@ -1,4 +1,4 @@
-"""Faust's Kafka transport, with three repairs and one addition that its settings do not offer.
+"""Faust's Kafka transport, with four repairs and one addition that its settings do not offer.
 
 *Commits.* Faust 0.15 looks for gaps among the acknowledged offsets from the first one that is
 acknowledged, not from the one that is committed. When the first messages of a partition are held,
@@ -8,6 +8,11 @@ Offsets are committed here only when everything that was read before them is ack
 *Fetch wait.* Faust asks the broker to hold an empty fetch for 1.5 s. Kafka answers as soon as there
 is data. The embedded broker looks again only now and then, so each hop took about 0.7 s.
 
+*Rebalances.* Before a rebalance is over, when tables have been recovered and partitions sought to
+what is committed, Faust lets the partitions' messages in, and then clears the queues that they wait
+in: they are neither processed nor read again. Nothing but table logs is fetched before its end here,
+and what was fetched for a former assignment is dropped.
+
 *Ends of logs.* A table is recovered up to where its log ends; see `log_ends`.
 
 *Batches.* On its way to an agent a message passes several tasks, queues and sensors, which costs
@@ -15,6 +20,7 @@ more than all that the assembler does with it. Topics that ask for it are read i
 consecutive messages of a topic-partition pass as one.
 """
 
+import asyncio
 from collections import defaultdict
 from collections.abc import Iterable
 from typing import Any
@@ -52,6 +58,18 @@ class _ConsumerThread(AIOKafkaConsumerThread):  # type: ignore[misc]
     async def _highwaters(self, partitions: Any) -> Any:
         return await log_ends(self.transport.kafka, await super()._highwaters(partitions))
 
+    async def seek_to_committed(self) -> Any:
+        return await self.call_thread(self._seek_to_committed)
+
+    async def _seek_to_committed(self) -> Any:
+        """Like aiokafka's, but what has no committed offset is read from its beginning again."""
+        consumer = self._ensure_consumer()
+        committed = await consumer.seek_to_committed()
+        for tp, offset in committed.items():
+            if not offset and not self.consumer.is_changelog(tp):
+                consumer.seek(tp, 0)  # where that is gone, the fetch goes on at the earliest
+        return committed
+
 
 class _Consumer(Consumer):  # type: ignore[misc]
     def __init__(self, *args: Any, **kwargs: Any) -> None:
@@ -61,8 +79,23 @@ class _Consumer(Consumer):  # type: ignore[misc]
     def _new_consumer_thread(self) -> _ConsumerThread:
         return _ConsumerThread(self, loop=self.loop, beacon=self.beacon)
 
+    def is_changelog(self, tp: Any) -> bool:
+        return bool(self._is_changelog_tp(TP(tp.topic, tp.partition)))
+
     async def _getmany(self, active_partitions: Any, timeout: float) -> dict[Any, list[Any]]:
+        app = self.app
+        if app.rebalancing:
+            active_partitions = set(filter(self._is_changelog_tp, active_partitions or ()))
+            if not active_partitions:
+                await asyncio.sleep(0.05)
+                return {}
+        rebalances = app.rebalancing_count
         fetched = await super()._getmany(active_partitions, timeout)
+        if app.rebalancing_count != rebalances:
+            # Of a former assignment; by now it may be somebody else's, and is read again.
+            fetched = {tp: records for tp, records in fetched.items() if self._is_changelog_tp(tp)}
+            if not app.rebalancing:
+                await self.perform_seek()
         batched = self.transport.batched_topics
         return {
             tp: _batches(records) if tp.topic in batched else records
