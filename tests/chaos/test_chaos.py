@@ -16,11 +16,11 @@ QUIET = Schedule((), restless=False)
 
 
 @pytest.mark.broker
-async def test_a_killed_worker_cut_connections_and_a_restless_producer_lose_nothing(
+async def test_one_of_two_workers_killed_cut_connections_and_a_restless_producer_lose_nothing(
     tmp_path: Path,
 ) -> None:
     faults = (Planned("worker killed", 4.0), Planned("connections cut", 11.0))
-    planned = Schedule(faults, restless=True)
+    planned = Schedule(faults, restless=True, workers=2)
     ran = await run(planned, 0, tmp_path)
     verdict = judge(0, planned, undisturbed(), ran)
     assert {name: getattr(verdict, name) for name in FAILURES} == dict.fromkeys(FAILURES, 0)

@@ -1,11 +1,14 @@
 """What the transport commits, seen from the broker."""
 
 import asyncio
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import faust
 import pytest
 from aiokafka import AIOKafkaConsumer, TopicPartition
+from faust.transport.drivers.aiokafka import Consumer as AIOKafkaTransportConsumer
+from faust.types import TP
 
 from limelight.streams.broker import embedded_broker, embedded_kafka, free_port
 from limelight.streams.faust_app import make_app, raw_topic
@@ -65,3 +68,66 @@ async def test_offsets_are_committed_up_to_the_first_message_that_is_held(tmp_pa
             assert await committed(settings, 4) == 4
         finally:
             await app.stop()
+
+
+class Fetches:
+    """Stands for the fetch underneath: gives what it is asked for, and can be slow about it."""
+
+    def __init__(self, app: faust.App, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.app = app
+        self.asked: list[set[str]] = []
+        self.sought = 0
+        self.meanwhile = lambda: None
+        ignore = lambda *anything: None  # noqa: E731
+        self.consumer = app.transport.create_consumer(
+            ignore, on_partitions_revoked=ignore, on_partitions_assigned=ignore
+        )
+
+        async def fetch(consumer, active_partitions, timeout) -> dict[TP, list[str]]:
+            self.asked.append({tp.topic for tp in active_partitions})
+            self.meanwhile()
+            return {tp: ["record"] for tp in active_partitions}
+
+        async def seek(consumer) -> None:
+            self.sought += 1
+
+        monkeypatch.setattr(AIOKafkaTransportConsumer, "_getmany", fetch)
+        monkeypatch.setattr(AIOKafkaTransportConsumer, "perform_seek", seek)
+        monkeypatch.setattr(
+            AIOKafkaTransportConsumer, "_is_changelog_tp", lambda consumer, tp: tp.topic == "log"
+        )
+
+    async def getmany(self) -> set[str]:
+        active = {TP("comments", 0), TP("log", 0)}
+        return {tp.topic for tp in await self.consumer._getmany(active, 0.1)}
+
+
+@pytest.fixture
+async def fetches(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Fetches]:
+    made = Fetches(make_app(KafkaSettings(), tmp_path), monkeypatch)
+    yield made
+    made.consumer._thread.thread_loop.close()
+
+
+async def test_before_a_rebalance_is_over_nothing_but_table_logs_is_fetched(fetches) -> None:
+    fetches.app.rebalancing = True
+    assert await fetches.getmany() == {"log"}
+    fetches.app.rebalancing = False
+    assert await fetches.getmany() == {"comments", "log"}
+    assert fetches.asked == [{"log"}, {"comments", "log"}]
+
+
+async def test_what_was_fetched_for_a_former_assignment_is_dropped(fetches) -> None:
+    def rebalance(over: bool) -> None:
+        fetches.app.rebalancing_count += 1
+        fetches.app.rebalancing = not over
+
+    fetches.meanwhile = lambda: rebalance(over=False)
+    assert await fetches.getmany() == {"log"}
+    assert fetches.sought == 0  # the rebalance seeks at its end
+    fetches.app.rebalancing = False
+    fetches.meanwhile = lambda: rebalance(over=True)
+    assert await fetches.getmany() == {"log"}
+    assert fetches.sought == 1
+    fetches.meanwhile = lambda: None
+    assert await fetches.getmany() == {"comments", "log"}
