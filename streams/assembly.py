@@ -38,8 +38,7 @@ from limelight.streams.settings import AssemblerSettings
 from limelight.streams.source_messages import (
     SourceMessage,
     SourceRecord,
-    read_entries,
-    read_record,
+    read_records,
 )
 from limelight.streams.topics import MODALITY_TOPICS
 from limelight.streams.watermark import Hold, SourceWatermark
@@ -67,7 +66,7 @@ class Emission:
         self.settled = True
         self.open_entries.subtract(self.entries)
         for topic, count in self.entries.items():
-            metrics.windowed_total.labels(topic).inc(count)
+            metrics.counter(metrics.windowed_total, topic).inc(count)
         for hold in self.holds:
             hold.release()
         self.holds = []
@@ -78,6 +77,27 @@ class _Due(NamedTuple):
 
     at_ms: int
     key: RoomKey
+
+
+@dataclass(slots=True)
+class _Place:
+    """An open segment, for all records of its room from `start_ms` to before `end_ms`."""
+
+    room_id: str
+    room_started_ms: int | None
+    start_ms: int
+    end_ms: int
+    room: RoomAssembly
+    index: int
+    segment: OpenSegment
+    taken: bool = False
+
+    def takes(self, record: SourceRecord) -> bool:
+        return (
+            self.start_ms <= record.event_time_ms < self.end_ms
+            and record.room_id == self.room_id
+            and record.room_started_ms == self.room_started_ms
+        )
 
 
 class PartitionAssembly:
@@ -159,7 +179,7 @@ class PartitionAssembly:
         source = self.sources[message.topic]
         source.read(message.offset)
         try:
-            mark = parse_mark(message.headers)
+            mark = parse_mark(message.headers) if message.headers else None
         except MalformedRecord as error:
             return [self._refused_mark(message, source.hold(message.ack), str(error))]
         if isinstance(mark, Watermark):
@@ -184,27 +204,40 @@ class PartitionAssembly:
             yield self._refused_mark(refuted.message, refuted.hold, reason)
 
     def _add_data(self, message: SourceMessage, hold: Hold) -> list[Emission]:
+        topic = message.topic
         try:
-            entries = read_entries(message, self._max_message_bytes)
+            entries = read_records(message, self._max_message_bytes, self._settings)
         except MalformedRecord as error:
-            metrics.events_total.labels(message.topic).inc()
+            metrics.counter(metrics.events_total, topic).inc()
             return [self._dead_letter(message, hold.retain(), str(error))]
-        metrics.events_total.labels(message.topic).inc(len(entries))
-        emissions = []
-        for element, fields in entries:
-            origin = Origin(message.topic, message.partition, message.offset, element)
+        metrics.counter(metrics.events_total, topic).inc(len(entries.records))
+        emissions: list[Emission] = []
+        place: _Place | None = None
+        new = 0
+        for number, record in enumerate(entries.records):
+            element = number if entries.is_list else None
             try:
-                record = read_record(message.topic, fields, self._settings)
-                self._check_not_ahead(record.event_time_ms, message.topic)
-                late = self._place(record, origin, hold)
+                if isinstance(record, MalformedRecord):
+                    raise record
+                self._check_not_ahead(record.event_time_ms, topic)
+                # A list is mostly of one room and segment: looked up, and held, once.
+                if place is None or not place.takes(record):
+                    place = self._find_place(record, message, element, hold, emissions)
+                    if place is None:
+                        continue
+                if place.segment.add(record, message.offset, number):
+                    new += 1
+                else:
+                    metrics.counter(metrics.repeated_total, topic).inc()
+                if not place.taken:
+                    self._take(place, hold)
             except MalformedRecord as error:
-                text = message.value if element is None else _entry_bytes(fields)
+                origin = Origin(topic, message.partition, message.offset, element)
+                text = message.value if element is None else _entry_bytes(entries.values[number])
                 emissions.append(
                     self._dead_letter(message, hold.retain(), str(error), origin, text)
                 )
-            else:
-                if late is not None:
-                    emissions.append(late)
+        self.open_entries[topic] += new
         return emissions
 
     def _check_not_ahead(self, event_time_ms: int, topic: str) -> None:
@@ -219,33 +252,60 @@ class PartitionAssembly:
                 f" watermark, expected at most {self._settings.max_ahead_ms}"
             )
 
-    def _place(self, record: SourceRecord, origin: Origin, hold: Hold) -> Emission | None:
-        """Put a record into its segment; the `late` emission if that can no longer change."""
+    def _find_place(
+        self,
+        record: SourceRecord,
+        message: SourceMessage,
+        element: int | None,
+        hold: Hold,
+        emissions: list[Emission],
+    ) -> "_Place | None":
+        """Where a record goes; None when its segment can no longer change.
+
+        Raises:
+            MalformedRecord: there is no room for a further room.
+        """
+        topic = message.topic
         key = RoomKey.of(record.room_id, record.room_started_ms)
         # Kept only once it holds something: a late or broken record must not leave a room behind.
         room = self.rooms.get(key) or RoomAssembly(key, self._settings)
-        counted_ms = max(0, record.event_time_ms - self._offset_ms(origin.topic))
-        index = room.clock.index_of(counted_ms)
-        if self._has_passed(origin.topic, room, index):
-            metrics.late_total.labels(origin.topic).inc()
+        offset_ms = self._offset_ms(topic)
+        index = room.clock.index_of(max(0, record.event_time_ms - offset_ms))
+        if self._has_passed(topic, room, index):
+            metrics.late_total.labels(topic).inc()
+            origin = Origin(topic, message.partition, message.offset, element)
             fields = record.model_dump()
-            return self._late(record.room_id, index, record.event_time_ms, origin, fields, hold)
+            emissions.append(
+                self._late(record.room_id, index, record.event_time_ms, origin, fields, hold)
+            )
+            return None
         if room.last_closed_index is not None and index <= room.last_closed_index:
             # On time by its own watermark and yet closed: it was in, at an earlier reading.
-            metrics.repeated_total.labels(origin.topic).inc()
+            metrics.counter(metrics.repeated_total, topic).inc()
             self._wait_for_newest(key, hold)
             return None
         self._check_room_left(key)
         segment = room.open.get(index) or OpenSegment(self._settings)
-        if segment.add(record, origin.offset, origin.element or 0):
-            self.open_entries[origin.topic] += 1
-        else:
-            metrics.repeated_total.labels(origin.topic).inc()
-        room.open[index] = segment
-        self.rooms[key] = room
-        segment.holds.append(hold.retain())
-        self._schedule(room)
-        return None
+        start_ms = room.clock.start_ms(index) + offset_ms
+        return _Place(
+            record.room_id,
+            record.room_started_ms,
+            start_ms,
+            start_ms + room.clock.segment_ms,
+            room,
+            index,
+            segment,
+        )
+
+    def _take(self, place: "_Place", hold: Hold) -> None:
+        """Keep the message until the segment is delivered, and the segment, if it is new."""
+        place.taken = True
+        place.segment.holds.append(hold.retain())
+        room = place.room
+        if place.index not in room.open:
+            room.open[place.index] = place.segment
+            self.rooms[room.key] = room
+            self._schedule(room)
 
     def _check_room_left(self, key: RoomKey) -> None:
         """Raise MalformedRecord for one room too many: who makes up ids must not take all memory.

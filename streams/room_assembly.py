@@ -4,6 +4,7 @@ import math
 from collections import deque
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -180,6 +181,7 @@ class _Beyond:
     newest: tuple[int, int] = (-1, -1)
 
 
+@cache
 def _harmonic(count: int) -> float:
     """1 + 1/2 + ... + 1/count: what a user's comments weigh together."""
     return sum(1.0 / k for k in range(1, count + 1))

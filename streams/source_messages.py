@@ -1,7 +1,9 @@
 """Messages of the modality topics, read record by record within their limits."""
 
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+from pydantic import TypeAdapter, ValidationError
 
 from limelight.streams.records import (
     Comment,
@@ -26,8 +28,10 @@ _MODELS: dict[str, type[Comment] | type[Speech] | type[FrameFeature]] = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class SourceMessage:
+_COMMENTS = TypeAdapter(list[Comment])
+
+
+class SourceMessage(NamedTuple):
     """One message of a modality topic; `topic` without prefix, headers as text."""
 
     topic: str
@@ -36,6 +40,46 @@ class SourceMessage:
     value: bytes | None
     headers: dict[str, str]
     ack: Ack
+
+
+class Entries(NamedTuple):
+    """What a message says, entry by entry; in a list an entry's number is its place.
+
+    `records` holds the error for an entry that cannot be used; `values` are their JSON values.
+    """
+
+    is_list: bool
+    records: Sequence[SourceRecord | MalformedRecord]
+    values: Sequence[Any]
+
+
+def read_records(message: SourceMessage, max_bytes: int, settings: AssemblerSettings) -> Entries:
+    """The message's entries, each read or refused by itself.
+
+    Raises:
+        MalformedRecord: the message as a whole cannot be read; see `read_entries`.
+    """
+    entries = read_entries(message, max_bytes)
+    values = [fields for _, fields in entries]
+    is_list = not entries or entries[0][0] is not None
+    if is_list:
+        # All at once costs half as much; if that fails, each is read by itself for its reason.
+        most = settings.max_comment_chars
+        try:
+            comments = _COMMENTS.validate_python(values)
+        except ValidationError:
+            pass
+        else:
+            if all(len(comment.text) <= most for comment in comments):
+                return Entries(True, comments, values)
+    return Entries(is_list, [_read(message.topic, each, settings) for each in values], values)
+
+
+def _read(topic: str, fields: Any, settings: AssemblerSettings) -> SourceRecord | MalformedRecord:
+    try:
+        return read_record(topic, fields, settings)
+    except MalformedRecord as error:
+        return error
 
 
 def read_entries(message: SourceMessage, max_bytes: int) -> list[tuple[int | None, Any]]:
