@@ -38,7 +38,7 @@ class EngineSettings:
     text_batch: int = 64
 
     max_image_bytes: int = 8_000_000
-    max_image_pixels: int = 40_000_000
+    max_image_pixels: int = 10_000_000  # 4K has 8.3 million
     max_text_tokens: int = 128
 
     explain_above: float = 0.15
