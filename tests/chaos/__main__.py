@@ -9,7 +9,7 @@ import asyncio
 import json
 import subprocess
 import sys
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 
 from tests.chaos.faults import Schedule, schedule
@@ -38,7 +38,7 @@ async def campaign(seeds: int, jobs: int, work: Path) -> list[Verdict]:
         async with places:
             planned = schedule(seed)
             ran = await run(planned, seed, work / f"seed-{seed}")
-        verdict = judge(seed, planned, expected, ran)
+        verdict = replace(judge(seed, planned, expected, ran), commit=commit())
         kept.write_text(json.dumps(asdict(verdict)) + "\n")
         said = "FAILED" if verdict.failed else "nothing lost"
         print(f"seed {seed}: {', '.join(verdict.faults)}: {said}, {verdict.seconds} s", flush=True)
@@ -61,7 +61,7 @@ def main() -> None:
     parser.add_argument("--work", type=Path, default=Path("chaos-work"))
     options = parser.parse_args()
     verdicts = asyncio.run(campaign(options.seeds, options.jobs, options.work))
-    write_report(verdicts, commit())
+    write_report(verdicts)
     print(f"written: {DOCUMENT.relative_to(REPOSITORY_ROOT)}")
     sys.exit(any(verdict.failed for verdict in verdicts))
 

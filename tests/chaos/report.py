@@ -2,6 +2,7 @@
 
 import json
 import re
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -12,7 +13,7 @@ from tests.chaos.verdict import FAILURES, Verdict
 
 DOCS = Path(__file__).parents[2] / "docs"
 DOCUMENT = DOCS / "reliability.md"
-RECORDS = DOCS / "reliability.json"
+RECORDS = DOCS / "reliability.jsonl"
 BEGIN, END = "<!-- chaos: begin -->", "<!-- chaos: end -->"
 
 
@@ -24,20 +25,21 @@ def read_verdict(text: str) -> Verdict:
     return Verdict(**fields)
 
 
-def write_report(verdicts: Sequence[Verdict], commit: str) -> None:
+def write_report(verdicts: Sequence[Verdict]) -> None:
     """Put the tables between the document's markers and the records beside it."""
-    records = {"commit": commit, "runs": [asdict(verdict) for verdict in verdicts]}
-    RECORDS.write_text(json.dumps(records, indent=1) + "\n")
-    section = f"{BEGIN}\n{tables(verdicts, commit)}\n{END}"
+    RECORDS.write_text("".join(json.dumps(asdict(verdict)) + "\n" for verdict in verdicts))
+    section = f"{BEGIN}\n{tables(verdicts)}\n{END}"
     between = re.compile(f"{re.escape(BEGIN)}.*?{re.escape(END)}", re.DOTALL)
     DOCUMENT.write_text(between.sub(lambda _: section, DOCUMENT.read_text()))
 
 
-def tables(verdicts: Sequence[Verdict], commit: str) -> str:
+def tables(verdicts: Sequence[Verdict]) -> str:
     """Totals, pauses by fault, and every run, as Markdown."""
     failed = [verdict.seed for verdict in verdicts if verdict.failed]
+    commits = Counter(verdict.commit for verdict in verdicts)
+    where = ", ".join(f"{count} at commit {commit}" for commit, count in commits.items())
     summary = (
-        f"{len(verdicts)} runs at commit {commit}, {sum(len(v.faults) for v in verdicts)} faults,"
+        f"{len(verdicts)} runs ({where}), {sum(len(v.faults) for v in verdicts)} faults,"
         f" {sum(v.restless for v in verdicts)} runs with a producer that repeats and reorders,"
         f" {sum(v.workers > 1 for v in verdicts)} with two workers;"
         f" failed: {', '.join(map(str, failed)) or 'none'}."

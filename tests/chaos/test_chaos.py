@@ -81,12 +81,13 @@ def test_every_kind_of_fault_comes_first_in_turn_and_a_seed_always_means_the_sam
 
 def test_the_report_tells_what_failed() -> None:
     good = judged(made(), ["a", "b"])
-    bad = replace(good, seed=7, windows_lost=3, faults=("worker killed",))
+    bad = replace(good, seed=7, windows_lost=3, faults=("worker killed",), commit="def")
     bad = replace(bad, pauses_s=(("worker killed", 4.25),))
     kept = orjson.dumps(asdict(bad)).decode()
     assert read_verdict(kept) == bad
-    told = tables([good, bad], "abc")
+    told = tables([replace(good, commit="abc"), bad])
     assert "failed: 7." in told
+    assert "2 runs (1 at commit abc, 1 at commit def)" in told
     assert "| windows | 7 | 3 | 0 |" in told
     assert "| worker killed | 1 | 4.2 | 4.2 |" in told
     assert "| 7 | worker killed | 1 |  | windows_lost 3 |" in told

@@ -35,6 +35,7 @@ class Verdict:
     ended_by_themselves: int
     pauses_s: tuple[tuple[str, float], ...]
     seconds: float
+    commit: str = ""
 
     @property
     def failed(self) -> bool:
