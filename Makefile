@@ -26,6 +26,7 @@ fmt: $(STAMP)
 
 bench: $(BENCH_VENV)/.installed  ## measure, beside the libraries that others use; minutes
 	$(BENCH_VENV)/bin/python -m tests.bench
+	$(BENCH_VENV)/bin/python -m tests.bench.scale.plot
 
 chaos: $(STAMP)  ## kill, stall and pause everything in 55 seeded runs, into docs/reliability.md; an hour
 	$(BIN)/python -m tests.chaos
