@@ -80,9 +80,8 @@ def tables(verdicts: Sequence[Verdict]) -> str:
         [
             summary,
             _table(totals),
-            f"{repeats} deliveries came again and were recognised by their id. {ended} times a"
-            " process ended by itself, most of them under a broker that stalled, and was started"
-            " again.",
+            f"{repeats} deliveries came again and were recognised by their id. Processes that ended by"
+            f" themselves and were started again: {ended}.",
             _table(pauses),
             "<details><summary>Every run</summary>",
             _table(runs),
