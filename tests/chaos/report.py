@@ -80,8 +80,8 @@ def tables(verdicts: Sequence[Verdict]) -> str:
         [
             summary,
             _table(totals),
-            f"{repeats} deliveries came again and were recognised by their id. Processes that ended by"
-            f" themselves and were started again: {ended}.",
+            f"{repeats} deliveries came again and were recognised by their id. Processes that ended"
+            f" by themselves and were started again: {ended}.",
             _table(pauses),
             "<details><summary>Every run</summary>",
             _table(runs),
