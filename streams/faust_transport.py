@@ -10,8 +10,8 @@ is data. The embedded broker looks again only now and then, so each hop took abo
 
 *Rebalances.* Before a rebalance is over, when tables have been recovered and partitions sought to
 what is committed, Faust lets the partitions' messages in, and then clears the queues that they wait
-in: they are neither processed nor read again. Nothing but table logs is fetched before its end here,
-and what was fetched for a former assignment is dropped.
+in: they are neither processed nor read again. Nothing but table logs is fetched before its end
+here, and what was fetched for a former assignment is dropped.
 
 *Ends of logs.* A table is recovered up to where its log ends; see `log_ends`.
 
