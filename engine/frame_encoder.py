@@ -31,7 +31,6 @@ class FrameEncoder:
         mean: Sequence[float],
         std: Sequence[float],
         max_batch: int = 32,
-        recent: int = 1_024,
     ) -> None:
         if max_batch < 1:
             raise ValueError(f"max_batch: found {max_batch}, expected at least 1")
@@ -41,7 +40,7 @@ class FrameEncoder:
         self.feature_size = feature_size
         self.image_size = image_size
         self._batch = max_batch if model.device.type == "cuda" else 1
-        self._recent = RecentFeatures(recent)
+        self._recent = RecentFeatures(0)
         self.mean = torch.tensor(mean, device=model.device).view(1, 3, 1, 1)
         self.std = torch.tensor(std, device=model.device).view(1, 3, 1, 1)
 
@@ -60,6 +59,10 @@ class FrameEncoder:
         digests = [blake2b(image.tobytes(), digest_size=16).digest() for image in images]
         found = self._recent.encode(images, digests, self._encode_all)
         return np.stack(found) if found else np.empty((0, self.feature_size), np.float16)
+
+    def remember(self, capacity: int) -> None:
+        """Keep so many features from call to call; only for a network that is not trained on."""
+        self._recent = RecentFeatures(capacity)
 
     def _encode_all(self, images: list[NDArray[np.uint8]]) -> NDArray[np.float16]:
         features = np.empty((len(images), self.feature_size), np.float16)

@@ -240,6 +240,10 @@ class Scorer:
         self._rooms.pop(room_id, None)
 
 
+# Texts that recur, in one room or several, are encoded once.
+REMEMBERED_TEXTS = 4_096
+
+
 def load_scorer(settings: EngineSettings, frame_encoder: FrameEncoder | None = None) -> Scorer:
     """A scorer by settings. A process that also encodes frames passes its frame encoder.
 
@@ -255,6 +259,7 @@ def load_scorer(settings: EngineSettings, frame_encoder: FrameEncoder | None = N
         max_tokens=settings.max_text_tokens,
         max_batch=settings.text_batch,
     )
+    text_encoder.remember(REMEMBERED_TEXTS)
     if settings.model == TINY_UNTRAINED:
         frame_encoder = frame_encoder or load_frame_encoder(settings.frame_encoder)
         model = untrained_network(frame_encoder, text_encoder)

@@ -31,7 +31,6 @@ class TextEncoder:
         revision: str,
         max_tokens: int = 128,
         max_batch: int = 64,
-        recent: int = 4_096,
     ) -> None:
         for name, found in (("max_tokens", max_tokens), ("max_batch", max_batch)):
             if found < 1:
@@ -43,7 +42,7 @@ class TextEncoder:
         self._tokenizer = tokenizer
         self._max_tokens = min(max_tokens, model.config.max_position_embeddings)
         self._max_batch = max_batch
-        self._recent = RecentFeatures(recent)
+        self._recent = RecentFeatures(0)
         # How many tokens the network was given, and how many of them were padding.
         self.tokens_given = 0
         self.tokens_padded = 0
@@ -60,6 +59,10 @@ class TextEncoder:
         digests = [_digest(pair) for pair in pairs]
         found = self._recent.encode(pairs, digests, self._encode_all)
         return np.stack(found) if found else np.empty((0, self.feature_size), np.float32)
+
+    def remember(self, capacity: int) -> None:
+        """Keep so many features from call to call; only for a network that is not trained on."""
+        self._recent = RecentFeatures(capacity)
 
     def _encode_all(self, pairs: list[tuple[str, str]]) -> NDArray[np.float32]:
         """Texts of similar length go together, so that little is spent on padding."""

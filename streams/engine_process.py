@@ -17,6 +17,9 @@ from limelight.streams.settings import Settings
 
 logger = logging.getLogger(__name__)
 
+# Pictures that stand, in one room or several, are encoded once.
+REMEMBERED_PICTURES = 1_024
+
 
 def load_networks(settings: EngineSettings) -> tuple[FrameEncoder, Scorer]:
     """The frame encoder and the scorer fitted to it.
@@ -29,6 +32,7 @@ def load_networks(settings: EngineSettings) -> tuple[FrameEncoder, Scorer]:
     encoder = load_frame_encoder(
         settings.frame_encoder, device=device, max_batch=settings.frame_batch
     )
+    encoder.remember(REMEMBERED_PICTURES)
     return encoder, load_scorer(settings, encoder)
 
 

@@ -93,6 +93,7 @@ def test_of_a_real_rooms_comments_less_than_a_tenth_is_padding() -> None:
 
 def test_a_text_that_was_encoded_lately_is_not_encoded_again() -> None:
     encoder = load_text_encoder("tiny")
+    encoder.remember(10)
     first = encoder.encode([("a", ["b"]), ("ab", []), ("a", ["b"])])
     given_before = encoder.tokens_given
     again = encoder.encode([("ab", []), ("a", ["b"])])
