@@ -90,11 +90,20 @@ def connection_options(settings: KafkaSettings) -> dict[str, Any]:
     return options
 
 
+def max_batch_bytes(settings: KafkaSettings) -> int:
+    """How much a producer sends to a partition at once, well below what brokers take.
+
+    Of a partition one batch is under way at a time, so small ones bound how much is sent a second.
+    """
+    return settings.max_message_bytes // 2
+
+
 def make_producer(settings: KafkaSettings) -> AIOKafkaProducer:
     return AIOKafkaProducer(
         **connection_options(settings),
         acks="all",
         linger_ms=5,
+        max_batch_size=max_batch_bytes(settings),
         max_request_size=settings.max_message_bytes,
     )
 
