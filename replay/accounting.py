@@ -46,7 +46,7 @@ class Accounts:
 
     # What each place in a topic holds.
     _entered: dict[str, dict[str, Hashable]] = field(default_factory=dict)
-    _windows: dict[str, dict[str, int]] = field(default_factory=dict)
+    _windows: dict[Hashable, dict[str, int]] = field(default_factory=dict)
     _scored: set[Hashable] = field(default_factory=set)
     _late: dict[str, set[str]] = field(default_factory=dict)
     _dead: dict[str, set[str]] = field(default_factory=dict)
@@ -78,7 +78,9 @@ class Accounts:
         entered = self._entered.setdefault("windows", {})
         try:
             window = orjson.loads(record.value)
-            self._windows[window["id"]] = window["segments"][-1]["entries"]
+            # Two lives of one room on the same grid share an id, and their entries are not the same.
+            life = window["id"], window.get("room_started_ms")
+            self._windows[life] = window["segments"][-1]["entries"]
             entered[place] = (window["room_id"], window["segments"][-1]["start_ms"])
         except (KeyError, TypeError, ValueError):
             entered[place] = place  # somebody else's; it goes to dlq
