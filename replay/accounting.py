@@ -78,7 +78,7 @@ class Accounts:
         entered = self._entered.setdefault("windows", {})
         try:
             window = orjson.loads(record.value)
-            # Two lives of one room on the same grid share an id, and their entries are not the same.
+            # Two lives of one room on the same grid share an id, and have entries of their own.
             life = window["id"], window.get("room_started_ms")
             self._windows[life] = window["segments"][-1]["entries"]
             entered[place] = (window["room_id"], window["segments"][-1]["start_ms"])
