@@ -284,7 +284,8 @@ class RoomAssembly:
         # How far each topic had been read when the newest segment closed.
         self.closed_at_offsets: dict[str, int] = {}
         self._settings = settings
-        self._closed: deque[TableSlot] = deque(maxlen=settings.window_length)
+        # The values of `TableSlot`s; bare bytes are nothing for the garbage collector to look at.
+        self._closed: deque[bytes] = deque(maxlen=settings.window_length)
         self._alive = False
         self._empty_in_a_row = 0
         self._streamer_id = ""
@@ -328,19 +329,19 @@ class RoomAssembly:
                     "index": index,
                 },
                 encode_segment(segment, encoder, entries),
-            )
+            ).value
         )
         window = encode_window(
             room_id=self.key.room_id,
             streamer_id=self._streamer_id,
             room_started_ms=self.key.room_started_ms,
             segment_ms=self.clock.segment_ms,
-            segments=[slot.segment for slot in self._closed],
+            segments=[TableSlot(value).segment for value in self._closed],
             segment_index=index,
             start_ms=segment.start_ms,
             final=final,
         )
-        table_value = self._closed[-1].value
+        table_value = self._closed[-1]
         holds = opened.holds + self.take_ends(index)
         if final:
             self._finish()
@@ -357,12 +358,12 @@ class RoomAssembly:
             return
         self._alive = True
         self._empty_in_a_row = newest["empty_in_a_row"]
-        kept: list[TableSlot] = []
+        kept: list[bytes] = []
         index = newest["index"]
         for fields, slot in reversed(known[-self._settings.window_length :]):
             if kept and (fields["final"] or fields["index"] != index - 1):
                 break  # an earlier life of the room
-            kept.append(slot)
+            kept.append(slot.value)
             index = fields["index"]
         self._closed.extend(reversed(kept))
 
