@@ -6,6 +6,7 @@ others; with as many workers as cores they share those with the workers.
 
 import asyncio
 import math
+import os
 import time
 from collections.abc import Mapping
 from contextlib import AsyncExitStack
@@ -24,7 +25,7 @@ from limelight.streams.broker import embedded_broker, embedded_kafka, free_port
 from limelight.streams.kafka import make_consumer
 from limelight.streams.settings import KafkaSettings, Settings
 from tests.bench.scale.history import write_history
-from tests.bench.scale.processes import Usage, all_cores, on_cores
+from tests.bench.scale.processes import Usage, all_cores, busy_s, on_cores
 
 # Marks of lists stay five seconds behind; see `LoadRooms.marks`.
 LISTS_BEHIND_MS = 5_000
@@ -48,12 +49,15 @@ class Live:
     windows_missing: int
     latencies_ms: list[float]
     most_behind_s: float
+    # Taken by programs that have nothing to do with the measurement.
+    strange_cores: float
 
     def summary(self) -> str:
         return (
             f"{self.rooms} rooms: {self.cores:.3f} cores, {self.memory_mb:.0f} MB, {self.windows}"
             f" windows, {self.windows_missing} missing, p99 {self.percentile_ms(99):.0f} ms; broker"
-            f" {self.broker_mb:.0f} MB, load at most {self.most_behind_s:.2f} s behind"
+            f" {self.broker_mb:.0f} MB, load at most {self.most_behind_s:.2f} s behind, others"
+            f" {self.strange_cores:.2f} cores"
         )
 
     def percentile_ms(self, percent: float) -> float:
@@ -97,9 +101,12 @@ async def run_live(
             )
         )
         await asyncio.sleep(WARM_UP_S)
+        helpers = [broker.process.pid, os.getpid()]
         began_s, began = time.monotonic(), [Usage.of(pid) for pid in pids]
+        began_busy_s = busy_s() - sum(Usage.of(pid).cpu_s for pid in pids + helpers)
         sent = await load
         ended_s, ended = time.monotonic(), [Usage.of(pid) for pid in pids]
+        ended_busy_s = busy_s() - sum(Usage.of(pid).cpu_s for pid in pids + helpers)
         await watch.wait()
         system.check()
         used_s = sum(each.cpu_s for each in ended) - sum(each.cpu_s for each in began)
@@ -112,6 +119,7 @@ async def run_live(
             watch.expected - len(watch.latencies_ms),
             watch.latencies_ms,
             sent.most_behind_s,
+            (ended_busy_s - began_busy_s) / (ended_s - began_s),
         )
 
 
