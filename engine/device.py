@@ -18,3 +18,17 @@ def choose_device(name: str) -> torch.device:
     if device.type == "cuda" and not torch.cuda.is_available():
         raise ValueError(f"device: found {name!r}, expected auto or cpu: torch sees no GPU here")
     return device
+
+
+def choose_dtype(name: str, device: torch.device) -> torch.dtype:
+    """The numbers that networks calculate with; "auto" is bfloat16 on a GPU, float32 elsewhere.
+
+    Raises:
+        ValueError: another name than auto, float32 or bfloat16.
+    """
+    if name == "auto":
+        return torch.bfloat16 if device.type == "cuda" else torch.float32
+    if name not in ("float32", "bfloat16"):
+        raise ValueError(f"dtype: found {name!r}, expected auto, float32 or bfloat16")
+    dtype: torch.dtype = getattr(torch, name)
+    return dtype

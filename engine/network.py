@@ -8,7 +8,7 @@ from limelight.engine.errors import EncoderMismatch
 from limelight.engine.frame_encoder import FrameEncoder
 from limelight.engine.text_encoder import TextEncoder
 from limelight.engine.tiny_encoders import PRETRAINED, TINY
-from limelight.models.contentctr.config import tiny
+from limelight.models.contentctr.config import ContentCTRConfig, tiny
 from limelight.models.contentctr.model import ContentCTR
 
 TINY_UNTRAINED = "tiny-untrained"
@@ -51,6 +51,50 @@ def load_network(folder: str | Path) -> ContentCTR:
     if not model.config.model_version:
         raise ValueError(f"model {folder}: found no model_version in its config, expected one")
     return model
+
+
+def check_text_encoder(config: ContentCTRConfig, text_encoder: TextEncoder) -> None:
+    """Passes if a network of that config reads what the encoder makes.
+
+    Raises:
+        EncoderMismatch: another encoder, another revision or another number of features.
+    """
+    check_encoder(
+        "text",
+        text_encoder.encoder_id,
+        text_encoder.revision,
+        expected_id=config.text_encoder_id,
+        expected_revision=config.text_encoder_revision,
+    )
+    if text_encoder.feature_size != config.text_feature_size:
+        found, expected = text_encoder.feature_size, config.text_feature_size
+        raise EncoderMismatch(f"text features: found {found} numbers, expected {expected}")
+
+
+def check_same_windows(config: ContentCTRConfig, served: ContentCTRConfig) -> None:
+    """Passes if a network of that config can take over the rooms that another one scores.
+
+    Raises:
+        EncoderMismatch: it reads frame features of another encoder, revision or size.
+        ValueError: it looks at windows of another length.
+    """
+    version = f"model {config.model_version}"
+    if served.frame_encoder_id:
+        check_encoder(
+            f"{version}: frame",
+            served.frame_encoder_id,
+            served.frame_encoder_revision,
+            expected_id=config.frame_encoder_id,
+            expected_revision=config.frame_encoder_revision,
+        )
+    if config.frame_feature_size != served.frame_feature_size:
+        found, expected = served.frame_feature_size, config.frame_feature_size
+        raise EncoderMismatch(
+            f"{version}: frame features: found {found} numbers, expected {expected}"
+        )
+    if config.window_length != served.window_length:
+        found, expected = config.window_length, served.window_length
+        raise ValueError(f"{version}: window_length: found {found}, expected {expected}")
 
 
 def check_encoder(

@@ -1,19 +1,29 @@
-"""The network over the rooms' cached state: windows and slots in, logits out."""
+"""One network over the rooms' encoded segments and its own cached state: slots in, logits out."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Protocol
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from limelight.engine.incremental import IncrementalDecoder
-from limelight.engine.network_input import NetworkInput, network_input
+from limelight.engine.network_input import NetworkInput
 from limelight.engine.reasons import modality_shares
-from limelight.engine.text_cache import TextFeatureCache
-from limelight.engine.text_encoder import TextEncoder
-from limelight.engine.window import Segment, Window
+from limelight.engine.room_encodings import EMPTY, Ints, RoomEncodings
 from limelight.engine.window_decoder import WindowDecoder
-from limelight.models.contentctr.model import PICTURE_TOKEN, TEXT_TOKEN, ContentCTR
+from limelight.models.contentctr.model import (
+    NUM_TOKENS,
+    PICTURE_TOKEN,
+    TEXT_TOKEN,
+    ContentCTR,
+)
+
+Floats = NDArray[np.float32]
+
+# So many rooms are prefilled at a time: twenty segments each are enough to fill a device.
+PREFILL_ROOMS = 128
 
 
 class Decoder(Protocol):
@@ -25,6 +35,8 @@ class Decoder(Protocol):
 
     def peek(self, slots: Tensor, x: Tensor) -> Tensor: ...
 
+    def clear(self, slots: Tensor) -> None: ...
+
 
 DECODERS: dict[str, Callable[[ContentCTR, int], Decoder]] = {
     "rolling": IncrementalDecoder,
@@ -33,62 +45,110 @@ DECODERS: dict[str, Callable[[ContentCTR, int], Decoder]] = {
 
 
 class RoomNetwork:
-    """Text encoder, Perceiver and decoder, each run once over all the windows of a call.
+    """Perceiver and decoder, each run once over all the rooms of a call.
 
-    Every method takes windows of different rooms and one slot for each; which of them continue
-    what their slot holds is the caller's knowledge.
+    Several networks may look at the same encodings; each knows by itself up to which segment it has
+    followed a room. `prefills` and `decode_steps` count rooms since the start.
     """
 
     def __init__(
-        self, model: ContentCTR, text_encoder: TextEncoder, decoder: Decoder, capacity: int
+        self, model: ContentCTR, encodings: RoomEncodings, *, semantics: str, capacity: int
     ) -> None:
-        self._model = model
-        self._decoder = decoder
-        self._texts = TextFeatureCache(text_encoder, capacity, model.config.window_length)
+        self.model = model
+        self.prefills = 0
+        self.decode_steps = 0
+        self._encodings = encodings
+        self._decoder = DECODERS[semantics](model, capacity)
+        # The segment of each slot that the decoder has seen last.
+        self._followed_to = np.full(capacity, EMPTY, np.int64)
 
-    def prefill(self, windows: Sequence[Window], slots: Sequence[int]) -> list[float]:
-        """Logits of the newest segments, from the whole windows, which the slots then hold."""
-        rooms = [window.segments for window in windows]
-        x = self._input(windows, slots, rooms).perceived_by(self._model)
-        lengths = torch.tensor([len(segments) for segments in rooms])
-        logits: list[float] = self._decoder.prefill(torch.tensor(slots), x, lengths).tolist()
+    @property
+    def version(self) -> str:
+        version: str = self.model.config.model_version
+        return version
+
+    def logits(self, slots: Ints) -> Floats:
+        """(B,) logits of the slots' newest segments; each slot at most once.
+
+        A decode step where the decoder has seen all but the newest segment, else a prefill.
+        """
+        newest = self._encodings.newest[slots]
+        continues = self._followed_to[slots] == newest - 1
+        logits = np.empty(len(slots), np.float32)
+        if continues.any():
+            logits[continues] = self._decode_step(slots[continues])
+        anew = np.flatnonzero(~continues)
+        for rows in self._of_similar_length(slots, anew):
+            logits[rows] = self._prefill(slots[rows])
+        self._followed_to[slots] = newest
+        self.decode_steps += int(continues.sum())
+        self.prefills += len(anew)
         return logits
 
-    def decode_step(self, windows: Sequence[Window], slots: Sequence[int]) -> list[float]:
-        """Logits of the newest segments, each the next one to what its slot holds."""
-        x = self._newest_input(windows, slots).perceived_by(self._model)
-        logits: list[float] = self._decoder.decode_step(torch.tensor(slots), x[:, 0]).tolist()
-        return logits
-
-    def modality_shares(
-        self, windows: Sequence[Window], slots: Sequence[int], ctrs: Sequence[float]
-    ) -> list[dict[str, float]]:
+    def modality_shares(self, slots: Ints, ctrs: Sequence[float]) -> list[dict[str, float]]:
         """How the CTRs just found divide, by scoring the newest segments with one part masked."""
-        newest = self._newest_input(windows, slots)
+        newest = self._newest_input(slots)
         masked = [newest.without(token) for token in (PICTURE_TOKEN, TEXT_TOKEN)]
-        x = torch.cat([changed.perceived_by(self._model)[:, 0] for changed in masked])
-        lower = self._decoder.peek(torch.tensor([*slots, *slots]), x).sigmoid().tolist()
+        x = torch.cat([changed.perceived_by(self.model)[:, 0] for changed in masked])
+        twice = torch.from_numpy(np.concatenate([slots, slots]))
+        lower = self._decoder.peek(twice, x).float().sigmoid().tolist()
         without_picture, without_text = lower[: len(slots)], lower[len(slots) :]
         pairs = zip(ctrs, without_picture, without_text, strict=True)
         return [modality_shares(*found) for found in pairs]
 
+    def behind(self, slots: Ints) -> Ints:
+        """Those of the slots whose newest segment the decoder has not seen."""
+        behind: Ints = slots[self._followed_to[slots] != self._encodings.newest[slots]]
+        return behind
+
     def clear(self, slot: int) -> None:
-        """Forgets the texts of the room that held the slot; a prefill replaces the rest."""
-        self._texts.clear(slot)
+        """Forgets the room that held the slot."""
+        self._followed_to[slot] = EMPTY
 
-    def _newest_input(self, windows: Sequence[Window], slots: Sequence[int]) -> NetworkInput:
-        return self._input(windows, slots, [window.segments[-1:] for window in windows])
+    def warm_up(self, batch: int) -> None:
+        """Run everything once on made-up rooms; for a network that follows no room yet.
 
-    def _input(
-        self,
-        windows: Sequence[Window],
-        slots: Sequence[int],
-        rooms: Sequence[Sequence[Segment]],
-    ) -> NetworkInput:
-        return network_input(
-            [window.streamer_id for window in windows],
-            rooms,
-            self._texts.features(slots, rooms),
-            self._model.config,
-            self._model.device,
-        )
+        Numba compiles its kernels, torch chooses its own and a GPU captures its graphs at the first
+        call, and a real room should not wait for that.
+        """
+        config, slots = self.model.config, torch.arange(batch)
+        for segments in (1, config.window_length):
+            x = _made_up_input(self.model, batch, segments).perceived_by(self.model)
+            self._decoder.prefill(slots, x, torch.full((batch,), segments))
+            self._decoder.decode_step(slots, x[:, -1])
+            self._decoder.peek(slots, x[:, -1])
+        self._decoder.clear(slots)
+
+    def _decode_step(self, slots: Ints) -> Floats:
+        x = self._newest_input(slots).perceived_by(self.model)
+        return _as_numpy(self._decoder.decode_step(torch.from_numpy(slots), x[:, 0]))
+
+    def _prefill(self, slots: Ints) -> Floats:
+        lengths = torch.from_numpy(self._encodings.lengths[slots])
+        inputs = self._encodings.whole_input(slots, self.model.config.num_streamers)
+        x = inputs.perceived_by(self.model)
+        return _as_numpy(self._decoder.prefill(torch.from_numpy(slots), x, lengths))
+
+    def _newest_input(self, slots: Ints) -> NetworkInput:
+        return self._encodings.newest_input(slots, self.model.config.num_streamers)
+
+    def _of_similar_length(self, slots: Ints, rows: Ints) -> Iterator[Ints]:
+        """The rows in portions; what is shorter than its portion's longest is padded."""
+        rows = rows[np.argsort(self._encodings.lengths[slots[rows]], kind="stable")]
+        for start in range(0, len(rows), PREFILL_ROOMS):
+            yield rows[start : start + PREFILL_ROOMS]
+
+
+def _made_up_input(model: ContentCTR, rooms: int, segments: int) -> NetworkInput:
+    config = model.config
+    return NetworkInput(
+        torch.zeros(rooms, segments, config.frame_feature_size),
+        torch.zeros(rooms, segments, config.text_feature_size),
+        torch.zeros(rooms, dtype=torch.int64),
+        torch.ones(rooms, segments, NUM_TOKENS, dtype=torch.bool),
+    )
+
+
+def _as_numpy(logits: Tensor) -> Floats:
+    found: Floats = logits.float().cpu().numpy()
+    return found

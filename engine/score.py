@@ -22,13 +22,21 @@ class Reasons:
 
 
 @dataclass(frozen=True, slots=True)
+class Shadow:
+    """What the challenger makes of the same segment; nothing is decided by it."""
+
+    model_version: str
+    ctr: float
+
+
+@dataclass(frozen=True, slots=True)
 class Score:
     """A room's newest segment, scored.
 
     `ctr` is the network's click-through rate and `energy` the room's comment energy, both in
     [0, 1]. `decision` is the one of them that `decided_by` names: the network's once it was
     trained, else the energy. `comment_lag_ms` says how far comments run behind the picture, where
-    that shows; it is worked out for every tenth segment.
+    that shows; it is worked out for every tenth segment. `shadow` is there while a challenger is.
     """
 
     room_id: str
@@ -45,6 +53,7 @@ class Score:
     reasons: Reasons
     final: bool
     comment_lag_ms: int | None = None
+    shadow: Shadow | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 
 from limelight.engine.comment_lag import comment_lags
-from limelight.engine.device import choose_device
+from limelight.engine.device import choose_device, choose_dtype
 from limelight.engine.encoders import load_frame_encoder, load_text_encoder
 from limelight.engine.energy_scorer import energies
 from limelight.engine.errors import EncoderMismatch
@@ -18,12 +18,16 @@ from limelight.engine.frame_encoder import FrameEncoder
 from limelight.engine.network import (
     TINY_UNTRAINED,
     check_encoder,
+    check_same_windows,
+    check_text_encoder,
     load_network,
     untrained_network,
 )
+from limelight.engine.networks import Networks
 from limelight.engine.reasons import COMMENTS, key_frame_ms, strongest_comments
-from limelight.engine.room_network import DECODERS, RoomNetwork
-from limelight.engine.score import Reasons, Rejected, Score
+from limelight.engine.room_encodings import Ints, RoomEncodings
+from limelight.engine.room_network import Floats, RoomNetwork
+from limelight.engine.score import Reasons, Rejected, Score, Shadow
 from limelight.engine.settings import EngineSettings
 from limelight.engine.slots import SlotTable
 from limelight.engine.text_encoder import TextEncoder
@@ -42,38 +46,73 @@ class _RoomState:
 class Scorer:
     """Scores windows and remembers, per room, what it needs to score the next one cheaply.
 
-    `repeated`, `prefills` and `decode_steps` count windows since the start. Not safe for several
-    threads at once.
+    `networks` says which network decides and which follow it. `repeated` counts windows that had
+    been scored before, `evicted` rooms that lost their slot to another and will be prefilled again
+    when they send their next window. Not safe for several threads at once, `make_network` apart.
     """
 
     def __init__(
         self, model: ContentCTR, text_encoder: TextEncoder, settings: EngineSettings
     ) -> None:
-        config = model.config
-        check_encoder(
-            "text",
-            text_encoder.encoder_id,
-            text_encoder.revision,
-            expected_id=config.text_encoder_id,
-            expected_revision=config.text_encoder_revision,
-        )
-        if text_encoder.feature_size != config.text_feature_size:
-            found, expected = text_encoder.feature_size, config.text_feature_size
-            raise EncoderMismatch(f"text features: found {found} numbers, expected {expected}")
-        self.model = model
         self.settings = settings
         self.repeated = 0
-        self.prefills = 0
-        self.decode_steps = 0
-        capacity = settings.cache_slots
-        decoder = DECODERS[settings.semantics](model, capacity)
-        self._network = RoomNetwork(model, text_encoder, decoder, capacity)
-        self._slots = SlotTable(capacity)
+        self.evicted = 0
+        self._text_encoder = text_encoder
+        self._first_config = model.config
+        self._encodings = RoomEncodings(
+            text_encoder,
+            capacity=settings.cache_slots,
+            window_length=model.config.window_length,
+            frame_feature_size=model.config.frame_feature_size,
+        )
+        self.networks = Networks(self.make_network(model))
+        self._slots = SlotTable(settings.cache_slots)
         self._rooms: dict[str, _RoomState] = {}
+
+    @property
+    def model(self) -> ContentCTR:
+        """The champion's."""
+        return self.networks.champion.model
+
+    @property
+    def prefills(self) -> int:
+        """Windows that the champion scored by a prefill."""
+        return self.networks.champion.prefills
+
+    @property
+    def decode_steps(self) -> int:
+        """Windows that the champion scored by a decode step."""
+        return self.networks.champion.decode_steps
 
     @property
     def decided_by(self) -> Literal["energy", "network"]:
         return "network" if self.model.config.trained else "energy"
+
+    def make_network(self, model: ContentCTR) -> RoomNetwork:
+        """The model over these rooms, to be warmed up and then promoted or to challenge.
+
+        It may be called while another thread scores.
+
+        Raises:
+            EncoderMismatch: the model reads features of other encoders than these rooms have.
+            ValueError: it looks at windows of another length.
+        """
+        check_text_encoder(model.config, self._text_encoder)
+        check_same_windows(model.config, self._first_config)
+        return RoomNetwork(
+            model,
+            self._encodings,
+            semantics=self.settings.semantics,
+            capacity=self.settings.cache_slots,
+        )
+
+    def catch_up(self) -> bool:
+        """Let new networks see some of the rooms; whether some are left to be seen.
+
+        Meant to be called between batches: it takes about as long as one.
+        """
+        live = [self._slots.find(room_id) for room_id in self._rooms]
+        return self.networks.catch_up(np.array(live, np.int64), self._batch_size)
 
     def score(self, windows: Sequence[Window]) -> list[Score | Rejected]:
         """A score for each window's newest segment, in the order of the windows.
@@ -105,17 +144,19 @@ class Scorer:
 
         Numba compiles its kernels and torch chooses its own at the first call.
         """
+        self.networks.champion.warm_up(self._batch_size)
         config = self.model.config
         feature = np.zeros(config.frame_feature_size, np.float16)
         segments = tuple(
             Segment(index, index * SEGMENT_MS, feature, (), "speech", ("comment",), 1, 1, 1.0)
             for index in range(2)
         )
-        counts = self.repeated, self.prefills, self.decode_steps
+        champion = self.networks.champion
+        counts = self.repeated, champion.prefills, champion.decode_steps
         encoder = config.frame_encoder_id, config.frame_encoder_revision
         young = Window("warm-up", "", None, SEGMENT_MS, *encoder, segments[:1])
         self.score([young, replace(young, segments=segments, final=True)])
-        self.repeated, self.prefills, self.decode_steps = counts
+        self.repeated, champion.prefills, champion.decode_steps = counts
 
     @property
     def _batch_size(self) -> int:
@@ -135,15 +176,20 @@ class Scorer:
     def _score_batch(self, windows: list[Window]) -> list[Score | Rejected]:
         """Scores windows of different rooms, none of them scored before."""
         try:
-            slots, evicted = self._slots.assign([window.room_id for window in windows])
-            for room_id in evicted:
-                del self._rooms[room_id]
-            logits = self._decode(windows, slots)
-            shares = self._modality_shares(windows, slots, logits)
+            slots = self._slots_of(windows)
+            self._encodings.store(slots.tolist(), windows)
+            logits, shadow = self.networks.logits(slots)
+            shares = self._modality_shares(slots, logits)
             results = [
                 self._result(*each)
                 for each in zip(
-                    windows, logits, energies(windows), shares, comment_lags(windows), strict=True
+                    windows,
+                    logits.tolist(),
+                    energies(windows),
+                    shares,
+                    comment_lags(windows),
+                    self._shadows(shadow, len(windows)),
+                    strict=True,
                 )
             ]
         except BaseException:
@@ -159,47 +205,39 @@ class Scorer:
                 self._rooms[window.room_id] = state
         return results
 
-    def _decode(self, windows: list[Window], slots: list[int]) -> list[float]:
-        """The logit of each window, by a decode step where the room's state continues."""
-        stepped, prefilled = [], []
-        for row, (window, slot) in enumerate(zip(windows, slots, strict=True)):
+    def _slots_of(self, windows: list[Window]) -> Ints:
+        """(B,) a slot for each window's room, empty unless it holds that room's present run."""
+        slots, evicted = self._slots.assign([window.room_id for window in windows])
+        for room_id in evicted:
+            del self._rooms[room_id]
+        self.evicted += len(evicted)
+        for window, slot in zip(windows, slots, strict=True):
             state = self._rooms.get(window.room_id)
             if state is None or state.room_started_ms != window.room_started_ms:
-                self._network.clear(slot)
-                prefilled.append(row)
-            elif window.segment_index == state.segment_index + 1:
-                stepped.append(row)
-            else:
-                prefilled.append(row)
-        logits = [math.nan] * len(windows)
-        for rows, decode in (
-            (prefilled, self._network.prefill),
-            (stepped, self._network.decode_step),
-        ):
-            if rows:
-                found = decode([windows[row] for row in rows], [slots[row] for row in rows])
-                for row, logit in zip(rows, found, strict=True):
-                    logits[row] = logit
-        self.prefills += len(prefilled)
-        self.decode_steps += len(stepped)
-        return logits
+                self._encodings.clear(slot)
+                self.networks.clear(slot)
+        return np.array(slots, np.int64)
 
-    def _modality_shares(
-        self, windows: list[Window], slots: list[int], logits: list[float]
-    ) -> list[dict[str, float]]:
+    def _modality_shares(self, slots: Ints, logits: Floats) -> list[dict[str, float]]:
         if self.decided_by == "energy":
-            return [{COMMENTS: 1.0}] * len(windows)
-        shares: list[dict[str, float]] = [{} for _ in windows]
-        ctrs = [_sigmoid(logit) for logit in logits]
+            return [{COMMENTS: 1.0}] * len(slots)
+        shares: list[dict[str, float]] = [{} for _ in slots]
+        ctrs = [_sigmoid(logit) for logit in logits.tolist()]
         rows = [row for row, ctr in enumerate(ctrs) if ctr > self.settings.explain_above]
         if rows:
-            chosen = [windows[row] for row in rows]
-            found = self._network.modality_shares(
-                chosen, [slots[row] for row in rows], [ctrs[row] for row in rows]
-            )
+            found = self.networks.champion.modality_shares(slots[rows], [ctrs[r] for r in rows])
             for row, share in zip(rows, found, strict=True):
                 shares[row] = share
         return shares
+
+    def _shadows(self, logits: Floats | None, count: int) -> list[Shadow | None]:
+        challenger = self.networks.challenger
+        if logits is None or challenger is None:
+            return [None] * count
+        return [
+            Shadow(challenger.version, _sigmoid(logit)) if math.isfinite(logit) else None
+            for logit in logits.tolist()
+        ]
 
     def _result(
         self,
@@ -208,6 +246,7 @@ class Scorer:
         energy: float,
         shares: dict[str, float],
         comment_lag_ms: int | None,
+        shadow: Shadow | None,
     ) -> Score | Rejected:
         if not math.isfinite(logit):
             return Rejected(window, f"logit: found {logit}, expected a finite number")
@@ -233,6 +272,7 @@ class Scorer:
             ),
             final=window.final,
             comment_lag_ms=comment_lag_ms,
+            shadow=shadow,
         )
 
     def _forget(self, room_id: str) -> None:
@@ -273,7 +313,7 @@ def load_scorer(settings: EngineSettings, frame_encoder: FrameEncoder | None = N
             expected_id=model.config.frame_encoder_id,
             expected_revision=model.config.frame_encoder_revision,
         )
-    return Scorer(model.to(device), text_encoder, settings)
+    return Scorer(model.to(device, choose_dtype(settings.dtype, device)), text_encoder, settings)
 
 
 def _rounds(windows: Sequence[Window], batch_size: int) -> Iterator[list[int]]:

@@ -12,7 +12,7 @@ _POSITIVE = (
     "frame_batch",
     "text_batch",
 )
-_CHOICES = {"semantics": ("rolling", "window")}
+_CHOICES = {"semantics": ("rolling", "window"), "dtype": ("auto", "float32", "bfloat16")}
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +30,10 @@ class EngineSettings:
     model: str = "tiny"
     semantics: Literal["rolling", "window"] = "rolling"
     device: str = "auto"
+    dtype: Literal["auto", "float32", "bfloat16"] = "auto"
+    compile: bool = False  # torch.compile for the encoders
     torch_threads: int = 0  # 0 leaves the choice to torch
+    decode_threads: int = 0  # 0 takes one for each core
 
     cache_slots: int = 1024
     max_rooms_per_batch: int = 256
@@ -51,8 +54,9 @@ class EngineSettings:
             if getattr(self, name) not in choices:
                 found = getattr(self, name)
                 raise ValueError(f"engine.{name}: found {found!r}, expected one of {choices}")
-        if self.torch_threads < 0:
-            raise ValueError(f"engine.torch_threads: found {self.torch_threads}, expected >= 0")
+        for name in ("torch_threads", "decode_threads"):
+            if getattr(self, name) < 0:
+                raise ValueError(f"engine.{name}: found {getattr(self, name)}, expected >= 0")
         if not 0 <= self.explain_above <= 1:
             found = self.explain_above
             raise ValueError(f"engine.explain_above: found {found}, expected 0 to 1")

@@ -144,7 +144,7 @@ def test_after_a_gap_only_unseen_segments_are_encoded_again(
 ) -> None:
     found = scorer()
     encoded: list[int] = []
-    texts = found._network._texts._encoder
+    texts = found._text_encoder
     encode = texts.encode
     monkeypatch.setattr(texts, "encode", lambda pairs: encoded.append(len(pairs)) or encode(pairs))
     found.score([make_window(25)])
