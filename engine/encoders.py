@@ -15,19 +15,28 @@ _CPU = torch.device("cpu")
 
 
 def load_frame_encoder(
-    name: str, *, device: torch.device = _CPU, max_batch: int = 32
+    name: str,
+    *,
+    device: torch.device = _CPU,
+    dtype: torch.dtype = torch.float32,
+    max_batch: int = 32,
+    compiled: bool = False,
 ) -> FrameEncoder:
     """The frame encoder of that name: "tiny", a folder, or a name on the Hugging Face hub.
 
     Weights are read from safetensors only, and no code that comes with them is run. Pictures are
-    stretched to the size that the image processor resizes to, or crops to where it crops.
+    stretched to the size that the image processor resizes to, or crops to where it crops. The
+    network computes in `dtype`; `compiled` leaves it to torch.compile, which takes a minute or so
+    at the first picture.
 
     Raises:
         OSError: there is no such model, or it comes without safetensors.
         ValueError: it does not state its picture size, mean and spread, or feature size.
     """
     if name == TINY:
-        return tiny_frame_encoder(device=device, max_batch=max_batch)
+        return tiny_frame_encoder(
+            device=device, dtype=dtype, max_batch=max_batch, compiled=compiled
+        )
     model = _load_model(name)
     # Only the numbers are wanted: AutoImageProcessor itself would ask for torchvision.
     processor, _ = ImageProcessingMixin.get_image_processor_dict(name)
@@ -37,7 +46,7 @@ def load_frame_encoder(
     if not isinstance(feature_size, int):
         raise ValueError(f"{name}: found no hidden_size in its config, expected one")
     return FrameEncoder(
-        model.to(device),
+        model.to(device, dtype),
         encoder_id=_encoder_id(name),
         revision=_revision(name, model),
         feature_size=feature_size,
@@ -45,23 +54,37 @@ def load_frame_encoder(
         mean=processor["image_mean"],
         std=processor["image_std"],
         max_batch=max_batch,
+        compiled=compiled,
     )
 
 
 def load_text_encoder(
-    name: str, *, device: torch.device = _CPU, max_tokens: int = 128, max_batch: int = 64
+    name: str,
+    *,
+    device: torch.device = _CPU,
+    dtype: torch.dtype = torch.float32,
+    max_tokens: int = 128,
+    max_batch: int = 64,
+    compiled: bool = False,
 ) -> TextEncoder:
     """The text encoder of that name, as `load_frame_encoder`."""
     if name == TINY:
-        return tiny_text_encoder(device=device, max_tokens=max_tokens, max_batch=max_batch)
+        return tiny_text_encoder(
+            device=device,
+            dtype=dtype,
+            max_tokens=max_tokens,
+            max_batch=max_batch,
+            compiled=compiled,
+        )
     model = _load_model(name)
     return TextEncoder(
-        model.to(device),
+        model.to(device, dtype),
         AutoTokenizer.from_pretrained(name, trust_remote_code=False),
         encoder_id=_encoder_id(name),
         revision=_revision(name, model),
         max_tokens=max_tokens,
         max_batch=max_batch,
+        compiled=compiled,
     )
 
 

@@ -7,9 +7,12 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 from transformers import PreTrainedModel
 
+from limelight.engine.flops import forward_flops
 from limelight.engine.recent_features import RecentFeatures
+from limelight.engine.text_batches import TextBatch, TextBatches, TextForward
 
 # A batch goes on while its shortest text is at least this part of its longest, or so few tokens
 # shorter: what is padded stays well under a tenth.
@@ -20,7 +23,13 @@ COMMENT_SEPARATOR = " | "
 
 
 class TextEncoder:
-    """A BERT-like network of transformers; the feature is its [CLS] (eq. 2)."""
+    """A BERT-like network of transformers; the feature is its [CLS] (eq. 2).
+
+    On the CPU texts of similar length go together, as many as there are; on CUDA the batches have
+    few fixed shapes, each a graph. A feature may therefore differ in its last bits with the texts
+    beside it; scores are not affected beyond 1e-6. The network computes in its own dtype. Not safe
+    for several threads at once.
+    """
 
     def __init__(
         self,
@@ -31,6 +40,7 @@ class TextEncoder:
         revision: str,
         max_tokens: int = 128,
         max_batch: int = 64,
+        compiled: bool = False,
     ) -> None:
         for name, found in (("max_tokens", max_tokens), ("max_batch", max_batch)):
             if found < 1:
@@ -43,6 +53,16 @@ class TextEncoder:
         self._max_tokens = min(max_tokens, model.config.max_position_embeddings)
         self._max_batch = max_batch
         self._recent = RecentFeatures(0)
+        # Batches come in many shapes: torch compiles for all of them, not for each.
+        self._forward = torch.compile(self._encode, dynamic=True) if compiled else self._encode
+        self._batches: TextBatches | None = None
+        if model.device.type == "cuda":
+            self._batches = TextBatches(
+                self._forward,
+                max_tokens=self._max_tokens,
+                max_batch=max_batch,
+                device=model.device,
+            )
         # How many tokens the network was given, and how many of them were padding.
         self.tokens_given = 0
         self.tokens_padded = 0
@@ -64,20 +84,49 @@ class TextEncoder:
         """Keep so many features from call to call; only for a network that is not trained on."""
         self._recent = RecentFeatures(capacity)
 
+    def warm_up(self) -> None:
+        """Do what is done once, such as capturing the graphs, before the first text comes."""
+        if self._batches is not None:
+            self._batches.warm_up()
+        else:
+            self._encode_all([("a", "")])
+
+    def flops_per_text(self, tokens: int) -> int:
+        """Multiply-adds times two of the matrix products for one text of so many tokens."""
+        ones = torch.ones((1, tokens), dtype=torch.int64, device=self.model.device)
+        return forward_flops(lambda: self._encode(ones, ones * 0, ones.bool()))
+
+    @torch.inference_mode()
     def _encode_all(self, pairs: list[tuple[str, str]]) -> NDArray[np.float32]:
         """Texts of similar length go together, so that little is spent on padding."""
         tokens = self._tokens(pairs, padding=False)
-        lengths = [len(numbers) for numbers in tokens["input_ids"]]
-        features = np.empty((len(pairs), self.feature_size), np.float32)
-        for chosen in batches_by_length(lengths, self._max_batch):
-            batch = {name: [column[at] for at in chosen] for name, column in tokens.items()}
-            padded = self._tokenizer.pad(batch, padding=True, return_tensors="pt")
-            features[chosen] = self._encode(padded)
-            self.tokens_given += int(padded["input_ids"].numel())
-            self.tokens_padded += int(padded["input_ids"].numel()) - sum(
-                lengths[at] for at in chosen
+        ids = tokens["input_ids"]
+        types = tokens.get("token_type_ids") or [[0] * len(each) for each in ids]
+        lengths = [len(each) for each in ids]
+        run: TextForward
+        if self._batches is not None:
+            plan, run = self._batches.plan(lengths), self._batches
+        else:
+            plan, run = _plan_by_length(lengths, self._max_batch), self._forward
+        found: Tensor | None = None
+        done = 0
+        for places, rows, longest in plan:
+            counts = torch.tensor([lengths[at] for at in places])
+            features = run(
+                _padded([ids[at] for at in places], longest, self._tokenizer.pad_token_id or 0),
+                _padded([types[at] for at in places], longest, self._tokenizer.pad_token_type_id),
+                torch.arange(longest) < counts[:, None],
             )
-        return features
+            if found is None:
+                found = features.new_empty(len(pairs), self.feature_size)
+            found[done : done + len(places)] = features
+            done += len(places)
+            self.tokens_given += rows * longest
+            self.tokens_padded += rows * longest - int(counts.sum())
+        assert found is not None
+        in_order = np.empty((len(pairs), self.feature_size), np.float32)
+        in_order[[at for batch in plan for at in batch.places]] = found.cpu().numpy()
+        return in_order
 
     def token_ids(self, texts: Sequence[tuple[str, Sequence[str]]]) -> NDArray[np.int32]:
         """(n, max_tokens) int32, 0-padded: what `encode` gives the network; all 0 without text."""
@@ -104,11 +153,32 @@ class TextEncoder:
             return_tensors="pt" if padding else None,
         )
 
-    @torch.inference_mode()
-    def _encode(self, tokens: Any) -> NDArray[np.float32]:
-        output = self.model(**tokens.to(self.model.device))
-        cls: NDArray[np.float32] = output.last_hidden_state[:, 0].float().cpu().numpy()
-        return cls
+    def _encode(self, tokens: Tensor, types: Tensor, mask: Tensor) -> Tensor:
+        """(B, T) float32 [CLS] features of B texts, each argument (B, L)."""
+        inputs = {"input_ids": tokens, "attention_mask": mask}
+        if "token_type_ids" in self._tokenizer.model_input_names:
+            inputs["token_type_ids"] = types
+        if self._batches is not None and self.model.config._attn_implementation == "sdpa":
+            # Of a plain mask transformers asks whether it hides anything, which waits for the
+            # device and cannot be captured; one of attention's own shape is taken as it is.
+            inputs["attention_mask"] = mask[:, None, None, :]
+        cls: Tensor = self.model(**inputs).last_hidden_state[:, 0]
+        return cls.float()
+
+
+def _plan_by_length(lengths: Sequence[int], most: int) -> list[TextBatch]:
+    return [
+        TextBatch(places, len(places), lengths[places[0]])
+        for places in batches_by_length(lengths, most)
+    ]
+
+
+def _padded(rows: Sequence[Sequence[int]], length: int, padding: int) -> Tensor:
+    """(B, length) int64."""
+    filled = np.full((len(rows), length), padding, np.int64)
+    for target, row in zip(filled, rows, strict=True):
+        target[: len(row)] = row
+    return torch.from_numpy(filled)
 
 
 def batches_by_length(lengths: Sequence[int], most: int) -> list[list[int]]:

@@ -30,7 +30,12 @@ _SPECIAL_TOKENS = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
 
 
 def tiny_frame_encoder(
-    *, device: torch.device, max_batch: int = 32, weights: Path | None = FRAME_WEIGHTS
+    *,
+    device: torch.device,
+    dtype: torch.dtype = torch.float32,
+    max_batch: int = 32,
+    compiled: bool = False,
+    weights: Path | None = FRAME_WEIGHTS,
 ) -> FrameEncoder:
     """The small Swin over 64 x 64 pictures; with `weights` None, of a seeded random generator."""
     config = SwinConfig(
@@ -47,7 +52,7 @@ def tiny_frame_encoder(
         model = SwinModel(config)
     revision = _load(model, weights)
     return FrameEncoder(
-        model.to(device),
+        model.to(device, dtype),
         encoder_id=TINY,
         revision=revision,
         feature_size=config.hidden_size,
@@ -55,14 +60,17 @@ def tiny_frame_encoder(
         mean=_IMAGENET_MEAN,
         std=_IMAGENET_STD,
         max_batch=max_batch,
+        compiled=compiled,
     )
 
 
 def tiny_text_encoder(
     *,
     device: torch.device,
+    dtype: torch.dtype = torch.float32,
     max_tokens: int = 128,
     max_batch: int = 64,
+    compiled: bool = False,
     weights: Path | None = TEXT_WEIGHTS,
 ) -> TextEncoder:
     """The small character BERT; with `weights` None, of a seeded random generator."""
@@ -82,12 +90,13 @@ def tiny_text_encoder(
     # Stripping accents would also strip the voicing marks of kana.
     tokenizer = BertTokenizer(vocab=vocabulary, do_lower_case=True, strip_accents=False)
     return TextEncoder(
-        model.to(device),
+        model.to(device, dtype),
         tokenizer,
         encoder_id=TINY,
         revision=revision,
         max_tokens=max_tokens,
         max_batch=max_batch,
+        compiled=compiled,
     )
 
 
