@@ -17,7 +17,7 @@ from limelight.replay.recording import Recording
 from limelight.replay.script import ScriptedMessage, script
 from limelight.streams.assembly import PartitionAssembly
 from limelight.streams.detection import HighlightDetector, HighlightEvent, RoomTrend
-from limelight.streams.frame_consumer import FrameMessage, encode_frames
+from limelight.streams.frame_batch import FrameMessage, encode_frames
 from limelight.streams.records import header_map
 from limelight.streams.settings import Settings
 from limelight.streams.source_messages import SourceMessage

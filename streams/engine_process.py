@@ -5,7 +5,7 @@ import logging
 import signal
 from pathlib import Path
 
-from limelight.engine.device import choose_device
+from limelight.engine.device import choose_device, choose_dtype
 from limelight.engine.encoders import load_frame_encoder
 from limelight.engine.frame_encoder import FrameEncoder
 from limelight.engine.scorer import Scorer, load_scorer
@@ -30,8 +30,13 @@ def load_networks(settings: EngineSettings) -> tuple[FrameEncoder, Scorer]:
     """
     device = choose_device(settings.device)
     encoder = load_frame_encoder(
-        settings.frame_encoder, device=device, max_batch=settings.frame_batch
+        settings.frame_encoder,
+        device=device,
+        dtype=choose_dtype(settings.dtype, device),
+        max_batch=settings.frame_batch,
+        compiled=settings.compile,
     )
+    encoder.warm_up()
     encoder.remember(REMEMBERED_PICTURES)
     return encoder, load_scorer(settings, encoder)
 

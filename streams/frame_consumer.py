@@ -1,146 +1,124 @@
-"""`frames` in, `frame-features` out: a plain batch consumer around the frame encoder.
-
-Marks are passed on in their place among the features, so the watermark of `frame-features` is that
-of `frames`, however long encoding takes.
-"""
+"""`frames` in, `frame-features` out: a plain batch consumer around the frame encoder."""
 
 import asyncio
 import logging
-from collections.abc import Sequence
-from dataclasses import dataclass
+import os
+import sys
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from typing import Any
 
-import numpy as np
-from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, ConsumerRecord, TopicPartition
+from aiokafka.abc import ConsumerRebalanceListener
 from aiokafka.errors import CommitFailedError, IllegalStateError
-from numpy.typing import NDArray
 
-from limelight.engine.errors import DecodeFailed
 from limelight.engine.frame_encoder import FrameEncoder
-from limelight.engine.images import decode_image
-from limelight.engine.settings import EngineSettings
-from limelight.streams import metrics
-from limelight.streams.dead_letters import Origin, encode_dead_letter
-from limelight.streams.kafka import make_consumer, make_producer
-from limelight.streams.records import (
-    FrameFeature,
-    Headers,
-    MalformedRecord,
-    Watermark,
-    header_map,
-    parse_frame_headers,
-    parse_mark,
-    to_json,
+from limelight.streams.frame_batch import (
+    FrameMessage,
+    FrameOutput,
+    encode_pictures,
+    read_frames,
 )
+from limelight.streams.frame_pipeline import FramePipeline
+from limelight.streams.kafka import make_consumer, make_producer
+from limelight.streams.records import header_map
 from limelight.streams.settings import Settings
 from limelight.streams.topics import Topics
-from limelight.streams.window_records import encode_feature
 
 logger = logging.getLogger(__name__)
 
-MAX_FRAMES_A_BATCH = 64
+MIN_FRAMES_A_FETCH = 64
+# Kafka takes a consumer that has not polled for five minutes for dead.
+_POLL_EVERY_S = 1.0
 
-
-@dataclass(frozen=True, slots=True)
-class FrameMessage:
-    """One record of `frames`."""
-
-    partition: int
-    offset: int
-    value: bytes | None
-    headers: dict[str, str]
-
-
-@dataclass(frozen=True, slots=True)
-class FrameOutput:
-    """What follows from it; `topic` without prefix."""
-
-    topic: str
-    key: bytes | None
-    value: bytes
-    headers: Headers
-
-
-def encode_frames(
-    messages: Sequence[FrameMessage], encoder: FrameEncoder, settings: EngineSettings
-) -> list[FrameOutput]:
-    """One output for each message, in order: a feature, a mark passed on, or a dead letter."""
-    outputs: list[FrameOutput | None] = []
-    images, image_places, owners = [], [], []
-    for place, message in enumerate(messages):
-        outputs.append(None)
-        try:
-            mark = parse_mark(message.headers)
-            if isinstance(mark, Watermark):
-                outputs[place] = FrameOutput("frame-features", None, b"", mark.encode())
-                continue
-            if mark is not None:
-                raise MalformedRecord("header kind: found a room's end, expected it on comments")
-            owner = parse_frame_headers(message.headers)
-            image = decode_image(
-                message.value or b"",
-                max_bytes=settings.max_image_bytes,
-                max_pixels=settings.max_image_pixels,
-                size=encoder.image_size,
-            )
-        except (MalformedRecord, DecodeFailed) as error:
-            metrics.events_total.labels("frames").inc()
-            metrics.dead_letters_total.labels("frames").inc()
-            origin = Origin("frames", message.partition, message.offset)
-            letter = encode_dead_letter(origin, str(error), message.value, message.headers)
-            outputs[place] = FrameOutput("dlq", str(origin).encode(), letter, [])
-        else:
-            metrics.events_total.labels("frames").inc()
-            images.append(image)
-            image_places.append(place)
-            owners.append(owner)
-    features: Sequence[NDArray[np.float16]] = list(encoder.encode(images)) if images else []
-    metrics.frames_encoded_total.inc(len(images))
-    for place, owner, feature in zip(image_places, owners, features, strict=True):
-        record = FrameFeature(
-            room_id=owner.room_id,
-            streamer_id=owner.streamer_id,
-            room_started_ms=owner.room_started_ms,
-            event_time_ms=owner.event_time_ms,
-            encoder_id=encoder.encoder_id,
-            encoder_revision=encoder.revision,
-            feature=encode_feature(feature),
-            frame_offset=messages[place].offset,
-        )
-        outputs[place] = FrameOutput("frame-features", owner.room_id.encode(), to_json(record), [])
-    return [output for output in outputs if output is not None]
+Records = Mapping[TopicPartition, Sequence[ConsumerRecord]]
 
 
 async def run_frame_consumer(
     settings: Settings, encoder: FrameEncoder, started: asyncio.Event
 ) -> None:
-    """Encode for ever; a batch's offsets are committed once its features are delivered."""
+    """Encode for ever; a batch's offsets are committed once its features are delivered.
+
+    A rebalance waits for what is in flight, up to half a session: what takes longer is dropped, and
+    whoever gets the partition reads it again.
+    """
     topics = Topics(settings.kafka.topic_prefix)
-    group_id = topics.name("limelight-frames")
-    consumer = make_consumer(settings.kafka, topics.name("frames"), group_id=group_id)
+    consumer = make_consumer(settings.kafka, group_id=topics.name("limelight-frames"))
     producer = make_producer(settings.kafka)
+    pool = ThreadPoolExecutor(decode_threads(settings.engine.decode_threads), "decode")
+    pipeline = FramePipeline(
+        partial(read_frames, size=encoder.image_size, settings=settings.engine, pool=pool),
+        partial(encode_pictures, encoder=encoder),
+        partial(_deliver, producer, topics),
+        partial(commit_batches, consumer),
+    )
+    draining = _DrainFirst(pipeline, settings.kafka.session_timeout_s / 2)
+    consumer.subscribe([topics.name("frames")], listener=draining)
+    max_records = max(MIN_FRAMES_A_FETCH, settings.engine.frame_batch)
     await producer.start()
     try:
         await consumer.start()
         started.set()
-        while True:
-            batches = await consumer.getmany(timeout_ms=100, max_records=MAX_FRAMES_A_BATCH)
-            if not batches:
-                continue
-            for partition, records in batches.items():
-                messages = [
-                    FrameMessage(r.partition, r.offset, r.value, header_map(r.headers))
-                    for r in records
-                ]
-                outputs = await asyncio.to_thread(encode_frames, messages, encoder, settings.engine)
-                await _deliver(producer, topics, partition.partition, outputs)
-            await commit_batches(consumer, {tp: recs[-1].offset for tp, recs in batches.items()})
+        await feed(
+            pipeline,
+            lambda: consumer.getmany(timeout_ms=100, max_records=max_records),
+            # A poll of a partition that nobody has: it counts, and takes nothing.
+            lambda: consumer.getmany(TopicPartition(topics.name("frames"), -1)),
+        )
     finally:
+        await pipeline.close()
         await consumer.stop()
         await producer.stop()
+        pool.shutdown(wait=False, cancel_futures=True)
+
+
+async def feed(
+    pipeline: FramePipeline,
+    fetch: Callable[[], Awaitable[Records]],
+    poll_nothing: Callable[[], Awaitable[object]],
+    poll_every_s: float = _POLL_EVERY_S,
+) -> None:
+    """Fetch for ever, one batch across all partitions each time the pipeline has room for it."""
+    while True:
+        if not await pipeline.has_room(poll_every_s):
+            await poll_nothing()
+            continue
+        # Nothing is awaited between fetch and submit: a rebalance must find the batch in flight.
+        if batches := await fetch():
+            pipeline.submit(
+                [
+                    FrameMessage(record.partition, record.offset, record.value, headers)
+                    for records in batches.values()
+                    for record in records
+                    for headers in (header_map(record.headers),)
+                ],
+                {partition: records[-1].offset for partition, records in batches.items()},
+            )
+
+
+def decode_threads(setting: int) -> int:
+    """How many threads decode pictures: the setting, or for 0 one for each core we may use."""
+    if setting:
+        return setting
+    # Containers and `taskset` allow fewer cores than there are; only Linux tells.
+    return len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count() or 1
+
+
+class _DrainFirst(ConsumerRebalanceListener):  # type: ignore[misc]
+    def __init__(self, pipeline: FramePipeline, timeout_s: float) -> None:
+        self._pipeline = pipeline
+        self._timeout_s = timeout_s
+
+    async def on_partitions_revoked(self, revoked: object) -> None:
+        await self._pipeline.drain(self._timeout_s)
+
+    async def on_partitions_assigned(self, assigned: object) -> None:
+        pass
 
 
 async def _deliver(
-    producer: AIOKafkaProducer, topics: Topics, partition: int, outputs: Sequence[FrameOutput]
+    producer: AIOKafkaProducer, topics: Topics, outputs: Sequence[FrameOutput]
 ) -> None:
     sent = [
         await producer.send(
@@ -148,14 +126,14 @@ async def _deliver(
             key=output.key,
             value=output.value,
             headers=output.headers,
-            partition=partition,
+            partition=output.partition,
         )
         for output in outputs
     ]
     await asyncio.gather(*sent)
 
 
-async def commit_batches(consumer: AIOKafkaConsumer, last_offsets: dict[object, int]) -> None:
+async def commit_batches(consumer: AIOKafkaConsumer, last_offsets: Mapping[Any, int]) -> None:
     """Commit what has been delivered; a partition that has moved meanwhile is done again there."""
     offsets = {partition: offset + 1 for partition, offset in last_offsets.items()}
     try:

@@ -26,7 +26,7 @@ from limelight.replay.accounting import Accounts
 from limelight.streams.assembly import Emission, PartitionAssembly
 from limelight.streams.dead_letters import Origin
 from limelight.streams.detection import HighlightDetector, RoomTrend
-from limelight.streams.frame_consumer import FrameMessage, encode_frames
+from limelight.streams.frame_batch import FrameMessage, encode_frames
 from limelight.streams.highlight_records import decode_highlight, encode_highlight
 from limelight.streams.records import (
     FrameHeaders,

@@ -3,6 +3,7 @@
 import io
 import struct
 import zlib
+from concurrent.futures import ThreadPoolExecutor
 
 import orjson
 import pytest
@@ -10,7 +11,7 @@ from PIL import Image
 
 from limelight.engine.encoders import load_frame_encoder
 from limelight.engine.settings import EngineSettings
-from limelight.streams.frame_consumer import FrameMessage, encode_frames
+from limelight.streams.frame_batch import FrameMessage, FrameOutput, encode_frames
 from limelight.streams.records import FrameHeaders, Watermark, header_map
 from limelight.streams.window_records import decode_feature
 
@@ -81,3 +82,44 @@ def test_what_is_no_frame_goes_to_dlq_and_the_rest_goes_on(encoder, value, heade
     letter = orjson.loads(bad.value)
     assert reason in letter["reason"]
     assert (letter["topic"], letter["partition"], letter["offset"]) == ("frames", 2, 10)
+
+
+def test_partitions_are_encoded_together_and_each_keeps_its_order(encoder) -> None:
+    mark = header_map(Watermark(5).encode())
+    values = [jpeg("red"), b"", b"no picture", jpeg("blue"), b"", jpeg("red")]
+    messages = [
+        FrameMessage(partition, 100 * partition + k, value, HEADERS if value else mark)
+        for partition in (4, 1)
+        for k, value in enumerate(values)
+    ]
+    given = []
+
+    class Counted:
+        """The encoder, noting how many pictures each call brings."""
+
+        def __getattr__(self, name: str) -> object:
+            return getattr(encoder, name)
+
+        def encode(self, images, digests):
+            given.append(len(images))
+            return encoder.encode(images, digests)
+
+    with ThreadPoolExecutor(3) as pool:
+        outputs = encode_frames(messages, Counted(), EngineSettings(), pool)
+    assert given == [6]
+    assert [output.partition for output in outputs] == [4] * 6 + [1] * 6
+    kinds = ["feature", "mark", "dlq", "feature", "mark", "feature"]
+    for first, partition in ((0, 4), (6, 1)):
+        part = outputs[first : first + 6]
+        assert [kind_of(output) for output in part] == kinds
+        features = [orjson.loads(part[k].value) for k in (0, 3, 5)]
+        assert [each["frame_offset"] for each in features] == [
+            100 * partition + k for k in (0, 3, 5)
+        ]
+        alone = run(encoder, (jpeg("blue"), HEADERS))[0]
+        assert features[1]["feature"] == orjson.loads(alone.value)["feature"]
+    assert outputs == encode_frames(messages, encoder, EngineSettings())
+
+
+def kind_of(output: FrameOutput) -> str:
+    return "dlq" if output.topic == "dlq" else "feature" if output.value else "mark"
