@@ -5,6 +5,8 @@ in every layer. Deeper layers carry older segments along: through L layers a log
 last L * (N - 1) + 1 segments, 58 for three layers and a window of 20.
 """
 
+from typing import TYPE_CHECKING, Protocol
+
 import torch
 from torch import Tensor
 
@@ -12,9 +14,27 @@ from limelight.engine.cpu_step import CpuDecodeStep
 from limelight.engine.kv_cache import RingKVCache
 from limelight.models.contentctr.model import ContentCTR, banded_causal_mask
 
+if TYPE_CHECKING:
+    from limelight.engine.cuda_step import CudaDecodeStep
+
+# What `CpuDecodeStep` computes in.
+_CPU_DTYPES = (torch.float32,)
+
+
+class _Step(Protocol):
+    """A decode step that reads and writes the rings where they lie."""
+
+    def __call__(
+        self, slots: Tensor, x: Tensor, places: Tensor, filled: Tensor, *, store: bool
+    ) -> Tensor: ...
+
 
 class IncrementalDecoder:
-    """Decodes due rooms, all at once, over a ring cache of `capacity` slots."""
+    """Decodes due rooms, all at once, over a ring cache of `capacity` slots.
+
+    On a CUDA device the logits of `decode_step` and `peek` lie where the next call of the same
+    method writes, so read or copy them before; there, one thread may use the decoder at a time.
+    """
 
     def __init__(self, model: ContentCTR, capacity: int) -> None:
         self.model = model
@@ -27,8 +47,15 @@ class IncrementalDecoder:
             device=model.device,
             dtype=model.dtype,
         )
-        in_place = self.cache.device.type == "cpu" and model.dtype == torch.float32
-        self._cpu_step = CpuDecodeStep(model, self.cache) if in_place else None
+        self._cuda_step = _cuda_step(model, self.cache)
+        self._in_place: _Step | None = self._cuda_step
+        if self.cache.device.type == "cpu" and model.dtype in _CPU_DTYPES:
+            self._in_place = CpuDecodeStep(model, self.cache)
+
+    def warm_up(self) -> None:
+        """Captures the CUDA graphs, each of which is else captured when first needed."""
+        if self._cuda_step is not None:
+            self._cuda_step.warm_up()
 
     @torch.inference_mode()
     def prefill(self, slots: Tensor, x: Tensor, lengths: Tensor) -> Tensor:
@@ -48,7 +75,7 @@ class IncrementalDecoder:
             layer_keys.append(keys)
             layer_values.append(values)
             x = layer.attend(x, queries, keys, values, visible)
-        self.cache.fill(slots, torch.stack(layer_keys), torch.stack(layer_values), lengths)
+        self.cache.fill(slots, layer_keys, layer_values, lengths)
         rows = torch.arange(len(slots), device=x.device)
         newest = x[rows, (lengths - 1).to(x.device)]  # (B, S, C) -> (B, C)
         return self.model.logits(newest)
@@ -64,10 +91,10 @@ class IncrementalDecoder:
         cache = self.cache
         filled = (cache.filled(slots) + 1).clamp(max=cache.window_length)
         places = cache.next_places(slots)
-        if self._cpu_step is not None:
+        if self._in_place is not None:
             cache.count_one_more(slots)
-            return self._cpu_step(slots, x, places, filled, store=True)
-        logits, keys, values = self._step(slots, x, places, filled)
+            return self._in_place(slots, x, places, filled, store=True)
+        logits, keys, values = self._gathered_step(slots, x, places, filled)
         cache.append(slots, keys, values)
         return logits
 
@@ -80,18 +107,21 @@ class IncrementalDecoder:
             x: (B, C) Perceiver outputs of the changed newest segments.
         """
         places, filled = self.cache.newest_places(slots), self.cache.filled(slots)
-        if self._cpu_step is not None:
-            return self._cpu_step(slots, x, places, filled, store=False)
-        logits, _, _ = self._step(slots, x, places, filled)
+        if self._in_place is not None:
+            return self._in_place(slots, x, places, filled, store=False)
+        logits, _, _ = self._gathered_step(slots, x, places, filled)
         return logits
 
     def clear(self, slots: Tensor) -> None:
         self.cache.clear(slots)
 
-    def _step(
+    def _gathered_step(
         self, slots: Tensor, x: Tensor, places: Tensor, filled: Tensor
     ) -> tuple[Tensor, Tensor, Tensor]:
-        """Logits (B,), keys and values (L, B, H, D) of segments x (B, C) put at `places`."""
+        """Logits (B,), keys and values (L, B, H, D) of segments x (B, C) put at `places`.
+
+        By torch alone, for devices and dtypes without a step of their own.
+        """
         rows = torch.arange(len(slots), device=x.device)
         at = places.to(x.device)
         # A full ring is all visible: the place of the segment that just left the band is taken by
@@ -109,3 +139,12 @@ class IncrementalDecoder:
             ring_values[rows, :, at] = new_values[-1]
             x = layer.attend(x, queries, ring_keys, ring_values, visible)
         return self.model.logits(x)[:, 0], torch.stack(new_keys), torch.stack(new_values)
+
+
+def _cuda_step(model: ContentCTR, cache: RingKVCache) -> "CudaDecodeStep | None":
+    if cache.device.type != "cuda":
+        return None
+    # Triton comes with torch's CUDA builds only.
+    from limelight.engine.cuda_step import CudaDecodeStep
+
+    return CudaDecodeStep(model, cache)
