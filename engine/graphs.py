@@ -14,15 +14,23 @@ from typing import Any
 import torch
 from torch import Tensor
 
-# What `torch.cuda.graph_pool_handle` gives. Graphs of one pool reuse each other's memory, so they
-# must never run at the same time.
-GraphPool = Any
-
 _WARM_UP_RUNS = 2
 # While the device copies from one set of host buffers the next batch is written to the other.
 _HOST_SETS = 2
 # A capture begins with a wait for the whole device, which another capture would forbid.
 _capturing = Lock()
+
+
+class GraphPool:
+    """What graphs may share that never run at the same time: memory, and where they are captured.
+
+    Each stream that has met a matrix product keeps a workspace of some 32 MB for it, hence one.
+    """
+
+    def __init__(self, device: torch.device) -> None:
+        with torch.cuda.device(device):
+            self.handle: Any = torch.cuda.graph_pool_handle()
+            self.stream = torch.cuda.Stream()  # type: ignore[no-untyped-call]
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +87,7 @@ class BucketedFunction:
         self._host: list[_HostSet] = []
         self._on_cuda = device.type == "cuda"
         if pool is None and self._on_cuda:
-            pool = torch.cuda.graph_pool_handle()
+            pool = GraphPool(device)
         self.pool = pool
 
     @property
@@ -174,25 +182,24 @@ class BucketedFunction:
             for buffer, each in zip(self._buffers, self._inputs, strict=True):
                 buffer[:size].fill_(each.padding)
             inputs = [buffer[:size] for buffer in self._buffers]
-            if self._on_cuda:
-                self._ready[size] = self._captured(inputs)
+            if self.pool is not None:
+                self._ready[size] = self._captured(inputs, self.pool)
             else:
                 self._ready[size] = _Bucket(inputs, torch.empty_like(self._function(*inputs)), None)
         return self._ready[size]
 
-    def _captured(self, inputs: list[Tensor]) -> "_Bucket":
+    def _captured(self, inputs: list[Tensor], pool: GraphPool) -> "_Bucket":
         """What compiles, tunes or allocates at its first run must do so before it is captured."""
         with torch.cuda.device(self._device), _capturing:
-            aside = torch.cuda.Stream()  # type: ignore[no-untyped-call]
             current = torch.cuda.current_stream()
-            aside.wait_stream(current)
-            with torch.cuda.stream(aside):
+            pool.stream.wait_stream(current)
+            with torch.cuda.stream(pool.stream):
                 for _ in range(_WARM_UP_RUNS):
                     self._function(*inputs)
-            current.wait_stream(aside)
+            current.wait_stream(pool.stream)
             graph = torch.cuda.CUDAGraph()
             # Other threads may allocate meanwhile: the encoders have theirs.
-            with torch.cuda.graph(graph, pool=self.pool, capture_error_mode="thread_local"):
+            with torch.cuda.graph(graph, pool.handle, pool.stream, "thread_local"):
                 output = self._function(*inputs)
         return _Bucket(inputs, output, graph)
 
