@@ -28,9 +28,12 @@ class Networks:
         """The version of the champion that is being prefilled, None if none is."""
         return self._coming.version if self._coming else None
 
-    def promote(self, network: RoomNetwork) -> None:
-        """Let the network take over as soon as it has caught up; replaces one still on its way."""
-        if network is self.challenger:
+    def promote(self, network: RoomNetwork | None) -> None:
+        """Let the network take over as soon as it has caught up.
+
+        One that is still on its way is given up, and with None the champion stays what it is.
+        """
+        if network is not None and network is self.challenger:
             self.challenger = None
         self._coming = network
 

@@ -48,7 +48,8 @@ class Scorer:
 
     `networks` says which network decides and which follow it. `repeated` counts windows that had
     been scored before, `evicted` rooms that lost their slot to another and will be prefilled again
-    when they send their next window. Not safe for several threads at once, `make_network` apart.
+    when they send their next window. Not safe for several threads at once, `make_network` and
+    `ready_network` apart.
     """
 
     def __init__(
@@ -58,7 +59,7 @@ class Scorer:
         self.repeated = 0
         self.evicted = 0
         self._text_encoder = text_encoder
-        self._first_config = model.config
+        self.configured = model
         self._encodings = RoomEncodings(
             text_encoder,
             capacity=settings.cache_slots,
@@ -98,13 +99,20 @@ class Scorer:
             ValueError: it looks at windows of another length.
         """
         check_text_encoder(model.config, self._text_encoder)
-        check_same_windows(model.config, self._first_config)
+        check_same_windows(model.config, self.configured.config)
         return RoomNetwork(
             model,
             self._encodings,
             semantics=self.settings.semantics,
             capacity=self.settings.cache_slots,
         )
+
+    def ready_network(self, model: ContentCTR) -> RoomNetwork:
+        """As `make_network`, on the scorer's device and warmed up."""
+        configured = self.configured
+        network = self.make_network(model.to(configured.device, configured.dtype))
+        network.warm_up(self._batch_size)
+        return network
 
     def catch_up(self) -> bool:
         """Let new networks see some of the rooms; whether some are left to be seen.

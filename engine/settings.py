@@ -5,6 +5,7 @@ from typing import Literal
 
 _POSITIVE = (
     "cache_slots",
+    "deadline_ms",
     "max_rooms_per_batch",
     "max_image_bytes",
     "max_image_pixels",
@@ -23,6 +24,9 @@ class EngineSettings:
     "tiny" (bundled, trained on simulated rooms), "tiny-untrained" (over any encoders; comment
     energy then decides) or a folder written by `save_pretrained`. A CTR above `explain_above` is
     explained by its modality shares, which costs a second decode step.
+
+    A batch goes when it is full or its first window has waited `max_wait_ms`. A window should have
+    its score `deadline_ms` after its segment's close; who can still be in time goes first.
     """
 
     frame_encoder: str = "tiny"
@@ -37,6 +41,8 @@ class EngineSettings:
 
     cache_slots: int = 1024
     max_rooms_per_batch: int = 256
+    max_wait_ms: int = 10
+    deadline_ms: int = 1_000
     frame_batch: int = 32
     text_batch: int = 64
 
@@ -54,7 +60,7 @@ class EngineSettings:
             if getattr(self, name) not in choices:
                 found = getattr(self, name)
                 raise ValueError(f"engine.{name}: found {found!r}, expected one of {choices}")
-        for name in ("torch_threads", "decode_threads"):
+        for name in ("torch_threads", "decode_threads", "max_wait_ms"):
             if getattr(self, name) < 0:
                 raise ValueError(f"engine.{name}: found {getattr(self, name)}, expected >= 0")
         if not 0 <= self.explain_above <= 1:

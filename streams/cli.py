@@ -17,6 +17,7 @@ from limelight.replay.load_commands import load
 from limelight.replay.recording_commands import record_app
 from limelight.replay.training_commands import simulate_app, tables, train
 from limelight.streams.dead_letter_commands import dlq_app
+from limelight.streams.model_commands import models_app
 from limelight.streams.settings import Settings, settings
 
 app = typer.Typer(
@@ -29,6 +30,7 @@ app = typer.Typer(
 app.add_typer(record_app, name="record")
 app.add_typer(simulate_app, name="simulate")
 app.add_typer(dlq_app, name="dlq")
+app.add_typer(models_app, name="models")
 app.command()(demo)
 app.command()(replay)
 app.command()(verify)

@@ -12,7 +12,9 @@ from limelight.engine.scorer import Scorer, load_scorer
 from limelight.engine.settings import EngineSettings
 from limelight.streams.frame_consumer import run_frame_consumer
 from limelight.streams.kafka import create_topics
-from limelight.streams.score_consumer import run_score_consumer
+from limelight.streams.model_topic import latest, open_model_topic
+from limelight.streams.model_updates import ModelUpdates
+from limelight.streams.score_consumer import ScoreConsumer
 from limelight.streams.settings import Settings
 
 logger = logging.getLogger(__name__)
@@ -42,32 +44,42 @@ def load_networks(settings: EngineSettings) -> tuple[FrameEncoder, Scorer]:
 
 
 async def run_engine(settings: Settings, ready_file: Path | None) -> None:
-    """Run both consumers until SIGTERM or SIGINT; the first to fail ends both.
+    """Run both consumers and follow the topic `models` until SIGTERM or SIGINT.
+
+    The first to fail ends all.
 
     Raises:
         BrokerUnavailable: Kafka does not answer.
     """
     await create_topics(settings.kafka)
     encoder, scorer = await asyncio.to_thread(load_networks, settings.engine)
-    await asyncio.to_thread(scorer.warm_up)
     frames_started, scores_started = asyncio.Event(), asyncio.Event()
-    tasks = [
-        asyncio.create_task(run_frame_consumer(settings, encoder, frames_started)),
-        asyncio.create_task(run_score_consumer(settings, scorer, scores_started)),
-    ]
-    loop = asyncio.get_running_loop()
-    for signal_number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(signal_number, lambda: [task.cancel() for task in tasks])
-    announcing = asyncio.create_task(_announce(ready_file, frames_started, scores_started))
-    try:
-        await asyncio.gather(*tasks)
-    except asyncio.CancelledError:
-        logger.info("engine stopped")
-    finally:
-        announcing.cancel()
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+    scores = ScoreConsumer(settings, scorer)
+    async with open_model_topic(settings.kafka) as topic:
+        # Before the first window: no segment is scored by a champion of yesterday.
+        await ModelUpdates(scorer, asyncio.to_thread).apply(latest(await topic.to_its_end()))
+        scorer.catch_up()
+        await asyncio.to_thread(scorer.warm_up)
+        tasks = [
+            asyncio.create_task(run_frame_consumer(settings, encoder, frames_started)),
+            asyncio.create_task(scores.run(scores_started)),
+            asyncio.create_task(
+                ModelUpdates(scorer, scores.pipeline.between_batches).follow(topic)
+            ),
+        ]
+        loop = asyncio.get_running_loop()
+        for signal_number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(signal_number, lambda: [task.cancel() for task in tasks])
+        announcing = asyncio.create_task(_announce(ready_file, frames_started, scores_started))
+        try:
+            await asyncio.gather(*tasks)
+        except asyncio.CancelledError:
+            logger.info("engine stopped")
+        finally:
+            announcing.cancel()
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
 
 
 async def _announce(ready_file: Path | None, *started: asyncio.Event) -> None:

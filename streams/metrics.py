@@ -44,7 +44,20 @@ score_latency_seconds = Histogram(
     "limelight_close_to_score_seconds", "Segment close to score", buckets=_LATENCY_BUCKETS
 )
 engine_batch_windows = Histogram(
-    "limelight_engine_batch_windows", "Windows in a batch", buckets=(1, 2, 4, 8, 16, 32, 64, 128)
+    "limelight_engine_batch_windows",
+    "Windows in a batch",
+    buckets=(1, 2, 4, 8, 16, 32, 64, 128, 256),
+)
+deadlines_missed_total = Counter(
+    "limelight_deadlines_missed_total", "Scores later than engine.deadline_ms after the close"
+)
+prefills_total = Counter("limelight_prefills_total", "Windows scored from the whole window")
+evicted_total = Counter(
+    "limelight_rooms_evicted_total", "Rooms that lost their cache slot to another room"
+)
+windows_waiting = Gauge("limelight_windows_waiting", "Windows waiting for their batch")
+models_refused_total = Counter(
+    "limelight_models_refused_total", "Models of the topic that could not be used", ["role"]
 )
 comment_lag_seconds = Histogram(
     "limelight_comment_lag_seconds",

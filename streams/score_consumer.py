@@ -7,9 +7,11 @@ the device.
 import asyncio
 import logging
 import time
-from collections.abc import Awaitable, Mapping
+from collections.abc import Awaitable, Mapping, Sequence
+from functools import partial
 
-from aiokafka import AIOKafkaProducer, ConsumerRecord
+from aiokafka import AIOKafkaProducer, ConsumerRecord, TopicPartition
+from aiokafka.abc import ConsumerRebalanceListener
 
 from limelight.engine.score import Rejected, Score
 from limelight.engine.scorer import Scorer
@@ -19,6 +21,7 @@ from limelight.streams.dead_letters import Origin, encode_dead_letter
 from limelight.streams.frame_consumer import commit_batches
 from limelight.streams.kafka import make_consumer, make_producer
 from limelight.streams.records import TIME_LIMIT_MS, MalformedRecord, header_map
+from limelight.streams.score_pipeline import Place, ScorePipeline
 from limelight.streams.score_records import encode_score
 from limelight.streams.settings import Settings
 from limelight.streams.topics import Topics
@@ -26,56 +29,132 @@ from limelight.streams.window_records import decode_window
 
 logger = logging.getLogger(__name__)
 
-MAX_WINDOWS_A_BATCH = 512
+MAX_WINDOWS_A_FETCH = 512
+# Above this nothing is fetched: a window of 1,024 features and its texts takes about 100 kB.
+MAX_WAITING = 2_048
+_POLL_EVERY_S = 1.0
 
 
-async def run_score_consumer(settings: Settings, scorer: Scorer, started: asyncio.Event) -> None:
-    """Score for ever; a batch's offsets are committed once its scores are delivered."""
-    topics = Topics(settings.kafka.topic_prefix)
-    group_id = topics.name("limelight-scores")
-    consumer = make_consumer(settings.kafka, topics.name("windows"), group_id=group_id)
-    producer = make_producer(settings.kafka)
-    await producer.start()
-    try:
-        await consumer.start()
-        started.set()
+class ScoreConsumer:
+    """The consumer of `windows` and the pipeline that it feeds; `run` it once."""
+
+    def __init__(self, settings: Settings, scorer: Scorer) -> None:
+        self._settings = settings
+        self._topics = Topics(settings.kafka.topic_prefix)
+        self._consumer = make_consumer(
+            settings.kafka, group_id=self._topics.name("limelight-scores")
+        )
+        self._producer = make_producer(settings.kafka)
+        self._reading = asyncio.Lock()
+        engine = settings.engine
+        self.pipeline = ScorePipeline(
+            scorer,
+            partial(_deliver, self._producer, self._topics, engine.deadline_ms),
+            partial(commit_batches, self._consumer),
+            max_rooms=min(engine.max_rooms_per_batch, engine.cache_slots),
+            max_wait_s=engine.max_wait_ms / 1000,
+            deadline_s=engine.deadline_ms / 1000,
+        )
+
+    async def run(self, started: asyncio.Event) -> None:
+        """Score for ever; a window's offset is committed once its score is delivered."""
+        listener = _FinishFirst(
+            self.pipeline, self._reading, self._settings.kafka.session_timeout_s / 2
+        )
+        self._consumer.subscribe([self._topics.name("windows")], listener=listener)
+        await self._producer.start()
+        try:
+            await self._consumer.start()
+            started.set()
+            async with asyncio.TaskGroup() as group:
+                group.create_task(self.pipeline.run())
+                group.create_task(self._read_all())
+        except BaseExceptionGroup as errors:
+            raise _first(errors) from errors
+        finally:
+            await self._consumer.stop()
+            await self._producer.stop()
+
+    async def _read_all(self) -> None:
+        nobodys = TopicPartition(self._topics.name("windows"), -1)
         while True:
-            batches = await consumer.getmany(timeout_ms=100, max_records=MAX_WINDOWS_A_BATCH)
-            records = [record for records in batches.values() for record in records]
-            if not records:
+            if len(self.pipeline) > MAX_WAITING:
+                # Kafka takes a consumer that does not poll for dead, even a busy one.
+                await self._consumer.getmany(nobodys)
+                await asyncio.sleep(_POLL_EVERY_S / 20)
                 continue
-            sent = []
-            windows: list[Window] = []
-            origins: dict[_Place, ConsumerRecord] = {}
-            for record in records:
-                try:
-                    window = decode_window(
-                        record.value or b"", max_bytes=settings.kafka.max_message_bytes
-                    )
-                except MalformedRecord as error:
-                    sent.append(await _reject(producer, topics, record, str(error)))
-                else:
-                    windows.append(window)
-                    origins[_place(window)] = record
-            metrics.engine_batch_windows.observe(len(windows))
-            for result in await asyncio.to_thread(scorer.score, windows):
-                if isinstance(result, Rejected):
-                    record = origins[_place(result.window)]
-                    sent.append(await _reject(producer, topics, record, result.reason))
-                else:
-                    sent.append(await _send(producer, topics, origins[_place(result)], result))
-            await asyncio.gather(*sent)
-            await commit_batches(consumer, {tp: recs[-1].offset for tp, recs in batches.items()})
-    finally:
-        await consumer.stop()
-        await producer.stop()
+            batches = await self._consumer.getmany(timeout_ms=100, max_records=MAX_WINDOWS_A_FETCH)
+            # Nothing is awaited before the lock: a rebalance must find these windows in the queue.
+            async with self._reading:
+                records = [record for records in batches.values() for record in records]
+                if records:
+                    self.pipeline.add(await self._read(records))
+
+    async def _read(self, records: Sequence[ConsumerRecord]) -> list[tuple[Place, Window | None]]:
+        read = await asyncio.to_thread(self._decode, records)
+        refused = [(place, found) for place, found in read if isinstance(found, MalformedRecord)]
+        for place, error in refused:
+            await _reject(self._producer, self._topics, place.record, str(error))
+        if refused:
+            await self._producer.flush()
+        return [(place, found if isinstance(found, Window) else None) for place, found in read]
+
+    def _decode(
+        self, records: Sequence[ConsumerRecord]
+    ) -> list[tuple[Place, Window | MalformedRecord]]:
+        now_ms = int(time.time() * 1000)
+        max_bytes = self._settings.kafka.max_message_bytes
+        read: list[tuple[Place, Window | MalformedRecord]] = []
+        for record in records:
+            place = Place(
+                TopicPartition(record.topic, record.partition),
+                record.offset,
+                closed_at(header_map(record.headers), now_ms),
+                record,
+            )
+            try:
+                read.append((place, decode_window(record.value or b"", max_bytes=max_bytes)))
+            except MalformedRecord as error:
+                read.append((place, error))
+        return read
 
 
-_Place = tuple[str, int | None, int]
+class _FinishFirst(ConsumerRebalanceListener):  # type: ignore[misc]
+    """Before partitions go, what is under way is finished and the rest forgotten."""
+
+    def __init__(self, pipeline: ScorePipeline, reading: asyncio.Lock, timeout_s: float) -> None:
+        self._pipeline = pipeline
+        self._reading = reading
+        self._timeout_s = timeout_s
+
+    async def on_partitions_revoked(self, revoked: object) -> None:
+        async with self._reading:
+            await self._pipeline.forget_partitions(self._timeout_s)
+
+    async def on_partitions_assigned(self, assigned: object) -> None:
+        pass
 
 
-def _place(of: Window | Score) -> _Place:
-    return of.room_id, of.room_started_ms, of.segment_index
+def _first(errors: BaseExceptionGroup[BaseException]) -> BaseException:
+    """What came first; the others are what it brought about."""
+    first = errors.exceptions[0]
+    return _first(first) if isinstance(first, BaseExceptionGroup) else first
+
+
+async def _deliver(
+    producer: AIOKafkaProducer,
+    topics: Topics,
+    deadline_ms: int,
+    answers: Sequence[tuple[Place, Score | Rejected]],
+) -> None:
+    metrics.engine_batch_windows.observe(len(answers))
+    sent = []
+    for place, result in answers:
+        if isinstance(result, Rejected):
+            sent.append(await _reject(producer, topics, place.record, result.reason))
+        else:
+            sent.append(await _send(producer, topics, place, result, deadline_ms))
+    await asyncio.gather(*sent)
 
 
 def closed_at(headers: Mapping[str, str], now_ms: int) -> int:
@@ -86,20 +165,21 @@ def closed_at(headers: Mapping[str, str], now_ms: int) -> int:
 
 
 async def _send(
-    producer: AIOKafkaProducer, topics: Topics, record: ConsumerRecord, score: Score
+    producer: AIOKafkaProducer, topics: Topics, place: Place, score: Score, deadline_ms: int
 ) -> Awaitable[object]:
     now_ms = int(time.time() * 1000)
-    closed_at_ms = closed_at(header_map(record.headers), now_ms)
+    if now_ms - place.closed_at_ms > deadline_ms:
+        metrics.deadlines_missed_total.inc()
     metrics.scores_total.labels(score.decided_by).inc()
-    metrics.score_latency_seconds.observe((now_ms - closed_at_ms) / 1000)
+    metrics.score_latency_seconds.observe((now_ms - place.closed_at_ms) / 1000)
     if score.comment_lag_ms is not None:
         metrics.comment_lag_seconds.observe(score.comment_lag_ms / 1000)
-    timings = {"closed_at_ms": closed_at_ms, "scored_at_ms": now_ms}
+    timings = {"closed_at_ms": place.closed_at_ms, "scored_at_ms": now_ms}
     sent: Awaitable[object] = await producer.send(
         topics.name("scores"),
         key=score.room_id.encode(),
         value=encode_score(score, timings),
-        partition=record.partition,
+        partition=place.partition.partition,
     )
     return sent
 

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 import orjson
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from limelight.engine.score import Reasons, Score
+from limelight.engine.score import Reasons, Score, Shadow
 from limelight.streams.records import (
     TIME_LIMIT_MS,
     Count,
@@ -22,7 +22,8 @@ Share = Annotated[float, Field(ge=0, le=1)]
 # texts than this.
 _Comment = Annotated[str, Field(max_length=2_000)]
 _Modality = Annotated[str, Field(max_length=200)]
-_SCORE_NAMES = tuple(field.name for field in fields_of(Score) if field.name != "reasons")
+_NESTED = ("reasons", "shadow")
+_SCORE_NAMES = tuple(field.name for field in fields_of(Score) if field.name not in _NESTED)
 
 
 def score_id(score: Score) -> str:
@@ -45,6 +46,13 @@ class _ReasonsFields(BaseModel):
     comment_count: Count
 
 
+class _ShadowFields(BaseModel):
+    model_config = ConfigDict(frozen=True, strict=True, extra="ignore", protected_namespaces=())
+
+    model_version: Annotated[str, Field(max_length=200)]
+    ctr: Share
+
+
 class _ScoreFields(BaseModel):
     model_config = ConfigDict(frozen=True, strict=True, extra="ignore", protected_namespaces=())
 
@@ -62,6 +70,7 @@ class _ScoreFields(BaseModel):
     reasons: _ReasonsFields
     final: bool
     comment_lag_ms: EventTimeMs | None = None
+    shadow: _ShadowFields | None = None
     timings: Annotated[dict[str, EventTimeMs], Field(max_length=16)]
 
 
@@ -78,4 +87,6 @@ def decode_score(value: bytes | None, *, max_bytes: int) -> tuple[Score, dict[st
     except ValidationError as error:
         raise MalformedRecord(f"score: {first_problem(error)}") from error
     plain = {name: getattr(fields, name) for name in _SCORE_NAMES}
-    return Score(**plain, reasons=Reasons(**dict(fields.reasons))), fields.timings
+    shadow = None if fields.shadow is None else Shadow(**dict(fields.shadow))
+    score = Score(**plain, reasons=Reasons(**dict(fields.reasons)), shadow=shadow)
+    return score, fields.timings

@@ -242,7 +242,7 @@ def test_a_window_without_one_of_its_fields_is_refused_by_name(name: str) -> Non
 
 
 @pytest.mark.parametrize(
-    "name", sorted(json.loads(score_record()).keys() - {"id", "comment_lag_ms"})
+    "name", sorted(json.loads(score_record()).keys() - {"id", "comment_lag_ms", "shadow"})
 )
 def test_a_score_without_one_of_its_fields_is_refused_by_name(name: str) -> None:
     with pytest.raises(MalformedRecord, match=f"^score: {name}: found no such field"):

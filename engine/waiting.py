@@ -1,0 +1,97 @@
+"""Windows that wait for their score: which of them go together, and when.
+
+A batch takes at most one window a room, so a room with a backlog takes one place in each batch
+and holds up nobody. Who can still be in time goes first, the most urgent before the others; who is
+late anyway shares a quarter of the batch, and whatever the others leave, so that a backlog is
+worked off while live rooms stay live.
+"""
+
+import heapq
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Generic, TypeVar
+
+from limelight.engine.window import Window
+
+Origin = TypeVar("Origin")
+
+LATE_SHARE = 0.25
+
+
+@dataclass(frozen=True, slots=True)
+class Waiting(Generic[Origin]):
+    """A window, where it came from, and two times of one clock, in seconds."""
+
+    window: Window
+    origin: Origin
+    came_s: float
+    due_s: float
+
+
+class WaitingWindows(Generic[Origin]):
+    """The queue between the log and the device. It has no clock of its own: callers say the time.
+
+    Args:
+        max_rooms: how many windows make a full batch.
+        max_wait_s: how long a window waits for others to fill its batch.
+    """
+
+    def __init__(self, *, max_rooms: int, max_wait_s: float) -> None:
+        self._max_rooms = max_rooms
+        self._max_wait_s = max_wait_s
+        self._late_rooms = max(1, round(max_rooms * LATE_SHARE))
+        self._rooms: dict[str, deque[Waiting[Origin]]] = {}
+        self._count = 0
+
+    def __len__(self) -> int:
+        return self._count
+
+    def add(self, window: Window, origin: Origin, *, now_s: float, due_s: float) -> None:
+        """Puts a window behind those of its room."""
+        room = self._rooms.setdefault(window.room_id, deque())
+        room.append(Waiting(window, origin, now_s, due_s))
+        self._count += 1
+
+    def wait_s(self, now_s: float) -> float | None:
+        """How long until a batch should go: 0 for now, None as long as nothing waits."""
+        if not self._rooms:
+            return None
+        if len(self._rooms) >= self._max_rooms:
+            return 0.0
+        came_s = min(room[0].came_s for room in self._rooms.values())
+        return max(0.0, came_s + self._max_wait_s - now_s)
+
+    def take(self, now_s: float) -> list[Waiting[Origin]]:
+        """The next batch, empty if nothing waits; those taken wait no more."""
+        heads = [room[0] for room in self._rooms.values()]
+        late = [each for each in heads if each.due_s < now_s]
+        in_time = heads if not late else [each for each in heads if each.due_s >= now_s]
+        for_late = max(self._late_rooms, self._max_rooms - len(in_time)) if late else 0
+        batch = _most_urgent(late, for_late)
+        batch += _most_urgent(in_time, self._max_rooms - len(batch))
+        for each in batch:
+            room = self._rooms[each.window.room_id]
+            room.popleft()
+            if not room:
+                del self._rooms[each.window.room_id]
+        self._count -= len(batch)
+        return batch
+
+    def drop(self, unwanted: Callable[[Origin], bool]) -> int:
+        """Forgets the windows of these origins; how many there were."""
+        before = self._count
+        for room_id, room in list(self._rooms.items()):
+            kept = deque(each for each in room if not unwanted(each.origin))
+            self._count -= len(room) - len(kept)
+            if kept:
+                self._rooms[room_id] = kept
+            else:
+                del self._rooms[room_id]
+        return before - self._count
+
+
+def _most_urgent(windows: list[Waiting[Origin]], count: int) -> list[Waiting[Origin]]:
+    if len(windows) <= count:
+        return windows
+    return heapq.nsmallest(count, windows, key=lambda each: each.due_s)
