@@ -66,6 +66,8 @@ def test_bfloat16_features_point_where_those_of_float32_do() -> None:
     "LIMELIGHT_TEST_COMPILE" not in os.environ,
     reason="torch.compile takes half a minute; LIMELIGHT_TEST_COMPILE=1 runs it",
 )
+# torch.compile imports parts of torch that torch itself calls deprecated.
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
 def test_a_compiled_network_gives_the_features_of_the_plain_one() -> None:
     found, expected = small_swin(compiled=True).encode(PICTURES), small_swin().encode(PICTURES)
     np.testing.assert_allclose(found, expected, atol=2e-3)
@@ -117,6 +119,7 @@ def test_many_uploads_overtake_nothing() -> None:
 
 @pytest.mark.gpu
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
 def test_on_cuda_a_compiled_network_is_captured_too() -> None:
     cuda = torch.device("cuda")
     found = small_swin(cuda, compiled=True).encode(PICTURES)

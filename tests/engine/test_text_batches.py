@@ -84,6 +84,8 @@ def test_bfloat16_features_point_where_those_of_float32_do() -> None:
     "LIMELIGHT_TEST_COMPILE" not in os.environ,
     reason="torch.compile takes half a minute; LIMELIGHT_TEST_COMPILE=1 runs it",
 )
+# torch.compile imports parts of torch that torch itself calls deprecated.
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
 def test_a_compiled_network_gives_the_features_of_the_plain_one() -> None:
     found = in_fixed_shapes(small_bert(compiled=True)).encode(TEXTS)
     np.testing.assert_allclose(found, small_bert().encode(TEXTS), atol=1e-5)
@@ -141,6 +143,7 @@ def test_of_real_rooms_comments_less_than_a_tenth_is_padding() -> None:
 
 @pytest.mark.gpu
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
 @pytest.mark.parametrize("compiled", [False, True])
 @pytest.mark.parametrize(("dtype", "least"), [(torch.float32, 0.99999), (torch.bfloat16, 0.999)])
 def test_cuda_features_are_those_of_the_cpu(
