@@ -5,12 +5,14 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from limelight.models.contentctr.model import ContentCTR
-
 
 @dataclass(frozen=True, slots=True)
 class NetworkInput:
-    """The arguments of `ContentCTR.forward`, rooms of fewer segments padded at the end."""
+    """The arguments of `ContentCTR.forward`, rooms of fewer segments padded at the end.
+
+    `frame_features` (B, S, F) and `text_features` (B, S, T) float32, `streamer_ids` (B,) int64,
+    `present` (B, S, K) bool, all on the CPU.
+    """
 
     frame_features: Tensor
     text_features: Tensor
@@ -23,13 +25,22 @@ class NetworkInput:
         present[..., token] = False
         return replace(self, present=present)
 
-    @torch.inference_mode()
-    def perceived_by(self, model: ContentCTR) -> Tensor:
-        """Perceiver outputs (B, S, C), on the model's device."""
-        device, dtype = model.device, model.dtype
-        return model.perceive(
-            self.frame_features.to(device, dtype),
-            self.text_features.to(device, dtype),
-            self.streamer_ids.to(device),
-            self.present.to(device),
+    def as_segments(self) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """Each segment a row of its own: (B * S, F), (B * S, T), (B * S,) and (B * S, K)."""
+        segments = self.present.shape[1]
+        return (
+            self.frame_features.flatten(0, 1),
+            self.text_features.flatten(0, 1),
+            self.streamer_ids.repeat_interleave(segments),
+            self.present.flatten(0, 1),
         )
+
+
+def side_by_side(first: NetworkInput, second: NetworkInput) -> NetworkInput:
+    """The rooms of both, with as many segments each, in one input."""
+    return NetworkInput(
+        torch.cat([first.frame_features, second.frame_features]),
+        torch.cat([first.text_features, second.text_features]),
+        torch.cat([first.streamer_ids, second.streamer_ids]),
+        torch.cat([first.present, second.present]),
+    )

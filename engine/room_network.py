@@ -9,7 +9,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from limelight.engine.incremental import IncrementalDecoder
-from limelight.engine.network_input import NetworkInput
+from limelight.engine.network_input import NetworkInput, side_by_side
+from limelight.engine.packed_perceiver import SegmentPerceiver, segment_perceiver
 from limelight.engine.reasons import modality_shares
 from limelight.engine.room_encodings import EMPTY, Ints, RoomEncodings
 from limelight.engine.window_decoder import WindowDecoder
@@ -59,6 +60,8 @@ class RoomNetwork:
         self.decode_steps = 0
         self._encodings = encodings
         self._decoder = DECODERS[semantics](model, capacity)
+        self._perceiver = segment_perceiver(model)
+        self._newest_perceiver = _newest_perceiver(model, self._perceiver)
         # The segment of each slot that the decoder has seen last.
         self._followed_to = np.full(capacity, EMPTY, np.int64)
 
@@ -89,7 +92,7 @@ class RoomNetwork:
         """How the CTRs just found divide, by scoring the newest segments with one part masked."""
         newest = self._newest_input(slots)
         masked = [newest.without(token) for token in (PICTURE_TOKEN, TEXT_TOKEN)]
-        x = torch.cat([changed.perceived_by(self.model)[:, 0] for changed in masked])
+        x = self._perceived_newest(side_by_side(*masked))
         twice = torch.from_numpy(np.concatenate([slots, slots]))
         lower = self._decoder.peek(twice, x).float().sigmoid().tolist()
         without_picture, without_text = lower[: len(slots)], lower[len(slots) :]
@@ -112,22 +115,42 @@ class RoomNetwork:
         call, and a real room should not wait for that.
         """
         config, slots = self.model.config, torch.arange(batch)
+        for capturing in (self._newest_perceiver, self._decoder):
+            if hasattr(capturing, "warm_up"):
+                capturing.warm_up()
         for segments in (1, config.window_length):
-            x = _made_up_input(self.model, batch, segments).perceived_by(self.model)
+            x = self._perceived(_made_up_input(self.model, batch, segments))
             self._decoder.prefill(slots, x, torch.full((batch,), segments))
-            self._decoder.decode_step(slots, x[:, -1])
-            self._decoder.peek(slots, x[:, -1])
+        x = self._perceived_newest(_made_up_input(self.model, batch, 1))
+        self._decoder.decode_step(slots, x)
+        self._decoder.peek(slots, x)
         self._decoder.clear(slots)
 
     def _decode_step(self, slots: Ints) -> Floats:
-        x = self._newest_input(slots).perceived_by(self.model)
-        return _as_numpy(self._decoder.decode_step(torch.from_numpy(slots), x[:, 0]))
+        x = self._perceived_newest(self._newest_input(slots))
+        return _as_numpy(self._decoder.decode_step(torch.from_numpy(slots), x))
 
     def _prefill(self, slots: Ints) -> Floats:
         lengths = torch.from_numpy(self._encodings.lengths[slots])
         inputs = self._encodings.whole_input(slots, self.model.config.num_streamers)
-        x = inputs.perceived_by(self.model)
+        x = self._perceived(inputs)
         return _as_numpy(self._decoder.prefill(torch.from_numpy(slots), x, lengths))
+
+    def _perceived(self, inputs: NetworkInput) -> Tensor:
+        """(B, S, C) of any segments."""
+        device, dtype = self.model.device, self.model.dtype
+        frames, texts, streamers, present = inputs.as_segments()
+        x = self._perceiver(
+            frames.to(device, dtype),
+            texts.to(device, dtype),
+            streamers.to(device),
+            present.to(device),
+        )
+        return x.view(*inputs.present.shape[:2], -1)
+
+    def _perceived_newest(self, inputs: NetworkInput) -> Tensor:
+        """(B, C) of one segment a room."""
+        return self._newest_perceiver(*inputs.as_segments())
 
     def _newest_input(self, slots: Ints) -> NetworkInput:
         return self._encodings.newest_input(slots, self.model.config.num_streamers)
@@ -137,6 +160,20 @@ class RoomNetwork:
         rows = rows[np.argsort(self._encodings.lengths[slots[rows]], kind="stable")]
         for start in range(0, len(rows), PREFILL_ROOMS):
             yield rows[start : start + PREFILL_ROOMS]
+
+
+def _newest_perceiver(model: ContentCTR, plain: SegmentPerceiver) -> SegmentPerceiver:
+    """The one for each step, of CPU tensors: by CUDA graphs where there is a GPU."""
+    if model.device.type == "cuda":
+        from limelight.engine.cuda_perceiver import CudaPerceiver  # needs triton
+
+        return CudaPerceiver(model)
+    if model.dtype == torch.float32:
+        return plain
+    dtype = model.dtype
+    return lambda frames, texts, streamers, present: plain(
+        frames.to(dtype), texts.to(dtype), streamers, present
+    )
 
 
 def _made_up_input(model: ContentCTR, rooms: int, segments: int) -> NetworkInput:
