@@ -37,7 +37,7 @@ class EngineSettings:
     dtype: Literal["auto", "float32", "bfloat16"] = "auto"
     compile: bool = False  # torch.compile for the encoders
     torch_threads: int = 0  # 0 leaves the choice to torch
-    decode_threads: int = 0  # 0 takes one for each core
+    decode_threads: int = 0  # 0 takes all cores but one
 
     cache_slots: int = 1024
     max_rooms_per_batch: int = 256

@@ -98,11 +98,15 @@ async def feed(
 
 
 def decode_threads(setting: int) -> int:
-    """How many threads decode pictures: the setting, or for 0 one for each core we may use."""
+    """How many threads decode pictures: the setting, or for 0 one a core, but for one core.
+
+    That one is the encoder's, which keeps a core busy even where a GPU computes.
+    """
     if setting:
         return setting
     # Containers and `taskset` allow fewer cores than there are; only Linux tells.
-    return len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count() or 1
+    cores = len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count() or 1
+    return max(1, cores - 1)
 
 
 class _DrainFirst(ConsumerRebalanceListener):  # type: ignore[misc]
