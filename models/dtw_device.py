@@ -80,15 +80,15 @@ def solve(
 
 @triton.jit  # type: ignore[untyped-decorator]
 def _hard_distances(
-    costs: Any,
-    ends: Any,
-    above: Any,
-    steps: Any,
-    distances: Any,
-    batch: Any,
-    rows: Any,
-    columns: Any,
-    band: Any,
+    costs: "Any",
+    ends: "Any",
+    above: "Any",
+    steps: "Any",
+    distances: "Any",
+    batch: "Any",
+    rows: "Any",
+    columns: "Any",
+    band: "Any",
     with_path: tl.constexpr,
     block: tl.constexpr,
 ) -> None:
@@ -126,7 +126,13 @@ def _hard_distances(
 
 @triton.jit  # type: ignore[untyped-decorator]
 def _paths(
-    steps: Any, ends: Any, mask: Any, batch: Any, rows: Any, columns: Any, block: tl.constexpr
+    steps: "Any",
+    ends: "Any",
+    mask: "Any",
+    batch: "Any",
+    rows: "Any",
+    columns: "Any",
+    block: tl.constexpr,
 ) -> None:
     """Walks back from the last cells; a path has at most N + M - 1 cells."""
     pair = tl.program_id(0) * block + tl.arange(0, block)
@@ -142,16 +148,16 @@ def _paths(
 
 @triton.jit  # type: ignore[untyped-decorator]
 def _soft_distances(
-    costs: Any,
-    ends: Any,
-    above: Any,
-    chances: Any,
-    distances: Any,
-    softness: Any,
-    batch: Any,
-    rows: Any,
-    columns: Any,
-    band: Any,
+    costs: "Any",
+    ends: "Any",
+    above: "Any",
+    chances: "Any",
+    distances: "Any",
+    softness: "Any",
+    batch: "Any",
+    rows: "Any",
+    columns: "Any",
+    band: "Any",
     with_chances: tl.constexpr,
     block: tl.constexpr,
 ) -> None:
@@ -195,14 +201,14 @@ def _soft_distances(
 
 @triton.jit  # type: ignore[untyped-decorator]
 def _expected_alignments(
-    chances: Any,
-    ends: Any,
-    arriving: Any,
-    alignment: Any,
-    batch: Any,
-    rows: Any,
-    columns: Any,
-    band: Any,
+    chances: "Any",
+    ends: "Any",
+    arriving: "Any",
+    alignment: "Any",
+    batch: "Any",
+    rows: "Any",
+    columns: "Any",
+    band: "Any",
     block: tl.constexpr,
 ) -> None:
     """`arriving` is (M, B) zeros: what comes into a row's columns from the row below."""

@@ -122,3 +122,35 @@ def test_the_devices_kernels_agree_with_the_cpus() -> None:
     command = [sys.executable, "-c", ON_DEVICE, "cuda" if has_gpu else "cpu"]
     done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr[-2000:]
+
+
+@pytest.mark.skipif(find_spec("triton") is None, reason="needs triton, which CPU torch lacks")
+@pytest.mark.filterwarnings("ignore:TRITON_DEFAULT_FP_FUSION")
+@pytest.mark.parametrize(
+    ("name", "pointers", "flag"),
+    [
+        ("_hard_distances", "costs ends above steps distances", "with_path"),
+        ("_paths", "steps ends mask", None),
+        ("_soft_distances", "costs ends above chances distances softness", "with_chances"),
+        ("_expected_alignments", "chances ends arriving alignment", None),
+    ],
+)
+def test_the_devices_kernels_compile_for_a_hopper_gpu(
+    name: str, pointers: str, flag: str | None
+) -> None:
+    """What the interpreter does not look at: Triton's compiler needs no GPU."""
+    import triton
+    from triton.backends.compiler import GPUTarget
+    from triton.compiler import ASTSource
+
+    from limelight.models import dtw_device
+
+    kernel = getattr(dtw_device, name)
+    types = {"ends": "*i32", "steps": "*u8", "mask": "*u8"}
+    signature = {pointer: types.get(pointer, "*fp32") for pointer in pointers.split()}
+    signature |= {size: "i32" for size in ("batch", "rows", "columns", "band")}
+    constants = {"block": 32} | ({flag: True} if flag else {})
+    signature |= dict.fromkeys(constants, "constexpr")
+    signature = {each: signature[each] for each in kernel.arg_names}
+    source = ASTSource(kernel, signature=signature, constexprs=constants)
+    assert triton.compile(source, GPUTarget("cuda", 90, 32)).asm["ptx"]
