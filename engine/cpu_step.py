@@ -9,23 +9,24 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from limelight.engine.kv_cache import RingKVCache
-from limelight.kernels.ring_attention import ring_attention
+from limelight.kernels.ring_attention import Numbers, ring_attention
 from limelight.models.contentctr.attention import DecoderLayer
 from limelight.models.contentctr.model import ContentCTR
 
 
 class CpuDecodeStep:
-    """Decodes new segments of rooms over a float32 cache on the CPU.
+    """Decodes new segments of rooms over a cache on the CPU, in float32 or bfloat16.
 
-    The projections are packed when it is made: weights that change later are not seen.
+    In bfloat16 the products are torch's own, attention and its softmax are float32. The projections
+    are packed when it is made: weights that change later are not seen.
     """
 
     def __init__(self, model: ContentCTR, cache: RingKVCache) -> None:
         self._model = model
         self._cache = cache
         self._layers = [_PackedLayer(layer) for layer in model.decoder_layers]
-        self._keys = [layer.numpy() for layer in cache.keys]
-        self._values = [layer.numpy() for layer in cache.values]
+        self._keys = [_numbers(layer) for layer in cache.keys]
+        self._values = [_numbers(layer) for layer in cache.values]
 
     def __call__(
         self, slots: Tensor, x: Tensor, places: Tensor, filled: Tensor, *, store: bool
@@ -33,10 +34,10 @@ class CpuDecodeStep:
         """Logits (B,) of segments x (B, C) that stand at `places`; `store` keeps them there."""
         where = slots.numpy(), places.numpy(), filled.numpy()
         heads, width = self._layers[0].heads
-        mixed = x.new_empty(len(x), heads, width)
+        mixed = torch.empty(len(x), heads, width)
         for layer, keys, values in zip(self._layers, self._keys, self._values, strict=True):
             ring_attention(
-                layer.project(x).numpy(),
+                _numbers(layer.project(x)),
                 keys,
                 values,
                 *where,
@@ -44,8 +45,15 @@ class CpuDecodeStep:
                 out=mixed.numpy(),
                 threads=torch.get_num_threads(),
             )
-            x = layer.finish(x, mixed.flatten(1))
-        return self._model.logits(x[:, None])[:, 0]
+            x = layer.finish(x, mixed.flatten(1).to(x.dtype))
+        return self._model.logits(x[:, None])[:, 0].float()
+
+
+def _numbers(tensor: Tensor) -> Numbers:
+    """The tensor's memory as an array, bfloat16 as the int16 of its bits."""
+    same = tensor.view(torch.int16) if tensor.dtype == torch.bfloat16 else tensor
+    numbers: Numbers = same.numpy()
+    return numbers
 
 
 class _PackedLayer:

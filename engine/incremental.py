@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from limelight.engine.cuda_step import CudaDecodeStep
 
 # What `CpuDecodeStep` computes in.
-_CPU_DTYPES = (torch.float32,)
+_CPU_DTYPES = (torch.float32, torch.bfloat16)
 
 
 class _Step(Protocol):

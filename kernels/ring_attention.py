@@ -4,20 +4,25 @@ A library's attention wants the keys of all rooms of a batch side by side; gathe
 much memory traffic again, twice over. Here each room's ring is read where it lies, once.
 """
 
+from typing import Any
+
 import numpy as np
-from numba import njit
+from numba import njit, types
+from numba.extending import overload
 from numpy.typing import NDArray
 
 from limelight.kernels.threads import run_in_threads
 
 Floats = NDArray[np.float32]
+# float32, or bfloat16 as the int16 of its bits, which NumPy has no type for.
+Numbers = NDArray[np.float32] | NDArray[np.int16]
 Ints = NDArray[np.int64]
 
 
 def ring_attention(
-    projected: Floats,
-    keys: Floats,
-    values: Floats,
+    projected: Numbers,
+    keys: Numbers,
+    values: Numbers,
     slots: Ints,
     places: Ints,
     filled: Ints,
@@ -32,16 +37,17 @@ def ring_attention(
     `store` says so. Places out of order are harmless: attention does not know the order of keys.
 
     Args:
-        projected: (B, 3, H, D), contiguous: queries, keys and values of the new segments.
-        keys, values: (capacity, H, N, D), contiguous: the rings of one layer.
+        projected: (B, 3, H, D), contiguous: queries, keys and values of the new segments, float32
+            or the bits of bfloat16.
+        keys, values: (capacity, H, N, D), contiguous: the rings of one layer, likewise.
         slots: (B,) which ring; each at most once if stored.
         places: (B,) where in the ring the new segment stands, below `filled`.
         filled: (B,) how many places hold a segment, the new one included, 1 to N.
-        out: (B, H, D), where the result goes.
+        out: (B, H, D) float32, where the result goes; the sums in between are float32 as well.
         threads: how many rooms at a time.
 
     Raises:
-        ValueError: shapes that do not fit, or an index out of range.
+        ValueError: shapes or types that do not fit, or an index out of range.
     """
     _check(projected, keys, values, slots, places, filled, out)
     inputs = (projected, keys, values, slots, places, filled, store)
@@ -50,9 +56,9 @@ def ring_attention(
 
 
 def _check(
-    projected: Floats,
-    keys: Floats,
-    values: Floats,
+    projected: Numbers,
+    keys: Numbers,
+    values: Numbers,
     slots: Ints,
     places: Ints,
     filled: Ints,
@@ -63,6 +69,9 @@ def _check(
     expected = ((len(slots), 3, heads, width), (len(slots), heads, width), keys.shape)
     if found != expected:
         raise ValueError(f"projected, out, values: found {found}, expected {expected}")
+    if not projected.dtype == keys.dtype == values.dtype:
+        types_found = (projected.dtype, keys.dtype, values.dtype)
+        raise ValueError(f"projected, keys, values: found {types_found}, expected one type")
     if not places.shape == filled.shape == slots.shape:
         raise ValueError("slots, places, filled: found other lengths, expected one each a room")
     if len(slots) and not (
@@ -78,12 +87,25 @@ def _check(
         )
 
 
+def _as_float(number: Any) -> np.float32:
+    """The number that an element stands for; compiled code only."""
+    raise NotImplementedError
+
+
+@overload(_as_float)
+def _as_float_of(number):  # type: ignore[no-untyped-def]  # Numba wants it bare
+    if isinstance(number, types.Float):
+        return lambda number: number
+    # A bfloat16 is the upper half of a float32.
+    return lambda number: np.int32(np.int32(number) << 16).view(np.float32)
+
+
 # Sums may be reordered, which is what lets the inner loops run in vectors; NaN stays NaN.
 @njit(nogil=True, cache=True, fastmath={"reassoc", "contract", "nsz"})  # type: ignore[untyped-decorator]
 def _attend(
-    projected: Floats,
-    keys: Floats,
-    values: Floats,
+    projected: Numbers,
+    keys: Numbers,
+    values: Numbers,
     slots: Ints,
     places: Ints,
     filled: Ints,
@@ -106,7 +128,7 @@ def _attend(
                 key = newest_key if n == place else ring_keys[n]
                 product = np.float32(0.0)
                 for d in range(width):
-                    product += query[d] * key[d]
+                    product += _as_float(query[d]) * _as_float(key[d])
                 weights[n] = product * scale
                 highest = max(highest, weights[n])
             total = np.float32(0.0)
@@ -119,7 +141,7 @@ def _attend(
                 value = newest_value if n == place else ring_values[n]
                 weight = weights[n] / total
                 for d in range(width):
-                    mixed[d] += weight * value[d]
+                    mixed[d] += weight * _as_float(value[d])
             if store:
                 for d in range(width):
                     ring_keys[place, d] = newest_key[d]

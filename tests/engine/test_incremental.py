@@ -179,3 +179,18 @@ def test_rolling_on_cuda_equals_rolling_on_the_cpu() -> None:
         expected = on_cpu.decode_step(torch.tensor([1, 0]), x[:, at])
         found = on_cuda.decode_step(torch.tensor([1, 0]), x[:, at].cuda())
         torch.testing.assert_close(found.cpu(), expected, rtol=1e-4, atol=1e-4)
+
+
+@torch.no_grad()
+def test_bfloat16_on_the_cpu_follows_float32_within_its_precision() -> None:
+    exact = seeded_model()
+    x = random_outputs(rooms=6, segments=60)
+    wanted = exact.decode(x)  # (B, S)
+    half = seeded_model().to(torch.bfloat16)
+    decoder = IncrementalDecoder(half, 6)
+    slots = torch.arange(6)
+    decoder.prefill(slots, x[:, :7].bfloat16(), torch.full((6,), 7))
+    found = torch.stack([decoder.decode_step(slots, x[:, at].bfloat16()) for at in range(7, 60)], 1)
+    assert found.dtype == torch.float32
+    # Eight bits of mantissa; a wrong segment in the ring moves the logit by its whole spread.
+    assert (found - wanted[:, 7:]).abs().max() < 0.1 * wanted.std()

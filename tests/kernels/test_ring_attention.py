@@ -97,3 +97,26 @@ def test_shapes_that_do_not_fit_are_named() -> None:
             store=False,
             out=np.zeros((1, 1, 8), np.float32),
         )
+
+
+def test_bfloat16_rings_give_what_the_same_numbers_give_in_float32() -> None:
+    generator = torch.Generator().manual_seed(0)
+    rings = [torch.randn(5, 2, 20, 64, generator=generator).bfloat16() for _ in range(2)]
+    projected = torch.randn(3, 3, 2, 64, generator=generator).bfloat16()
+    at = np.array([4, 0, 2]), np.array([3, 0, 19]), np.array([7, 1, 20])
+    wide = [ring.float().numpy() for ring in rings]
+    expected, found = np.empty((2, 3, 2, 64), np.float32)
+    ring_attention(projected.float().numpy(), *wide, *at, store=True, out=expected)
+    bits = [each.view(torch.int16).numpy() for each in (projected, *rings)]
+    ring_attention(*bits, *at, store=True, out=found)
+    np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-6)
+    for ring, kept in zip(rings, wide, strict=True):
+        assert np.array_equal(ring.float().numpy(), kept)
+
+
+def test_rings_of_another_type_than_the_projections_are_refused() -> None:
+    rings = np.zeros((1, 1, 4, 8), np.int16)
+    at = np.zeros(1, np.int64)
+    projected, out = np.zeros((1, 3, 1, 8), np.float32), np.zeros((1, 1, 8), np.float32)
+    with pytest.raises(ValueError, match="expected one type"):
+        ring_attention(projected, rings, rings, at, at, at + 1, store=False, out=out)
