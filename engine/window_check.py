@@ -1,5 +1,7 @@
 """Whether a window can be scored by a network."""
 
+import math
+
 import numpy as np
 
 from limelight.engine.network import check_encoder
@@ -23,6 +25,9 @@ def check_window(window: Window, config: ContentCTRConfig) -> None:
     for position, segment in enumerate(segments):
         _check_place(segment, segments[0], position, window.segment_ms)
         _check_numbers(segment, config)
+    if not _all_finite(segments):
+        for segment in segments:
+            _check_finite(segment)
     # A window without a picture has no encoder to speak of.
     if any(segment.has_picture for segment in segments):
         check_encoder(
@@ -43,19 +48,28 @@ def _check_place(segment: Segment, oldest: Segment, position: int, segment_ms: i
 
 def _check_numbers(segment: Segment, config: ContentCTRConfig) -> None:
     feature = segment.frame_feature
-    if feature is not None:
-        if feature.shape != (config.frame_feature_size,):
-            raise ValueError(
-                f"segment {segment.index}: found frame feature of shape {feature.shape}, "
-                f"expected ({config.frame_feature_size},)"
-            )
-        if not np.isfinite(feature).all():
-            raise ValueError(
-                f"segment {segment.index}: found a frame feature with NaN or infinity, "
-                "expected finite numbers"
-            )
-    if not (np.isfinite(segment.comment_weight) and segment.comment_weight >= 0):
+    if feature is not None and feature.shape != (config.frame_feature_size,):
+        raise ValueError(
+            f"segment {segment.index}: found frame feature of shape {feature.shape}, "
+            f"expected ({config.frame_feature_size},)"
+        )
+    if not (math.isfinite(segment.comment_weight) and segment.comment_weight >= 0):
         found = segment.comment_weight
         raise ValueError(
             f"segment {segment.index}: found comment weight {found}, expected finite, >= 0"
+        )
+
+
+def _all_finite(segments: tuple[Segment, ...]) -> bool:
+    features = [each.frame_feature for each in segments if each.frame_feature is not None]
+    # All of them in one go: twenty small arrays would cost twenty times as much to ask.
+    return not features or bool(np.isfinite(np.concatenate(features)).all())
+
+
+def _check_finite(segment: Segment) -> None:
+    feature = segment.frame_feature
+    if feature is not None and not np.isfinite(feature).all():
+        raise ValueError(
+            f"segment {segment.index}: found a frame feature with NaN or infinity, "
+            "expected finite numbers"
         )

@@ -6,9 +6,11 @@ hold it and in the assembler's table: 20 windows share one encoding.
 
 import base64
 import binascii
+import sys
 from collections.abc import Mapping, Sequence
 from typing import Annotated, Literal
 
+import msgspec
 import numpy as np
 import orjson
 from numpy.typing import NDArray
@@ -153,6 +155,42 @@ class _WindowFields(BaseModel):
     final: bool
 
 
+# What msgspec reads ten times as fast, to the same bounds; what it refuses pydantic judges, whose
+# errors name the field.
+_Time = Annotated[int, msgspec.Meta(ge=0, lt=TIME_LIMIT_MS)]
+_Number = Annotated[int, msgspec.Meta(ge=0, lt=2**53)]
+_Text = Annotated[str, msgspec.Meta(max_length=20_000)]
+_Change = Annotated[float, msgspec.Meta(ge=0, le=2)]
+
+
+class _FastSegment(msgspec.Struct, frozen=True, gc=False):
+    index: _Time
+    start_ms: _Time
+    encoder: tuple[str, str] | None
+    feature: str | None
+    frame_times_ms: tuple[_Time, ...]
+    speech: _Text
+    comments: tuple[_Text, ...]
+    comment_count: _Number
+    user_count: _Number
+    comment_weight: Annotated[float, msgspec.Meta(ge=0, le=sys.float_info.max)]
+    comment_bins: Annotated[tuple[_Number, ...], msgspec.Meta(max_length=COMMENT_BINS)] = ()
+    picture_changes: tuple[_Change, ...] = ()
+
+
+class _FastWindow(msgspec.Struct, frozen=True, gc=False):
+    schema: Literal[1]
+    room_id: Annotated[str, msgspec.Meta(min_length=1, max_length=200, pattern=r"^[^\x00]+$")]
+    streamer_id: Annotated[str, msgspec.Meta(max_length=200)]
+    room_started_ms: _Time | None
+    segment_ms: Annotated[int, msgspec.Meta(ge=1, lt=TIME_LIMIT_MS)]
+    segments: Annotated[tuple[_FastSegment, ...], msgspec.Meta(min_length=1, max_length=10_000)]
+    final: bool
+
+
+_fast_decoder = msgspec.json.Decoder(_FastWindow)
+
+
 def decode_window(value: bytes, *, max_bytes: int) -> Window:
     """The window of a `windows` record.
 
@@ -163,10 +201,7 @@ def decode_window(value: bytes, *, max_bytes: int) -> Window:
     """
     if len(value) > max_bytes:
         raise MalformedRecord(f"window: found {len(value)} bytes, expected at most {max_bytes}")
-    try:
-        fields = _WindowFields.model_validate_json(value)
-    except ValidationError as error:
-        raise MalformedRecord(f"window: {first_problem(error)}") from error
+    fields = _read(value)
     encoders = [entry.encoder for entry in fields.segments if entry.encoder]
     encoder = encoders[-1] if encoders else None
     first = fields.segments[0].index
@@ -174,6 +209,7 @@ def decode_window(value: bytes, *, max_bytes: int) -> Window:
         range(first, first + len(fields.segments))
     ):
         raise MalformedRecord(f"window: found a gap among segments from {first} on")
+    features = _features(fields.segments, encoder)
     return Window(
         room_id=fields.room_id,
         streamer_id=fields.streamer_id,
@@ -181,17 +217,54 @@ def decode_window(value: bytes, *, max_bytes: int) -> Window:
         segment_ms=fields.segment_ms,
         encoder_id=encoder[0] if encoder else "",
         encoder_revision=encoder[1] if encoder else "",
-        segments=tuple(_segment(entry, encoder) for entry in fields.segments),
+        segments=tuple(map(_segment, fields.segments, features)),
         final=fields.final,
     )
 
 
-def _segment(entry: _SegmentFields, encoder: tuple[str, str] | None) -> Segment:
-    usable = entry.feature is not None and entry.encoder == encoder
+def _read(value: bytes) -> _FastWindow | _WindowFields:
+    try:
+        return _fast_decoder.decode(value)
+    except (msgspec.MsgspecError, UnicodeDecodeError):
+        pass
+    try:
+        return _WindowFields.model_validate_json(value)
+    except ValidationError as error:
+        raise MalformedRecord(f"window: {first_problem(error)}") from error
+
+
+def _features(
+    segments: Sequence[_FastSegment | _SegmentFields], encoder: tuple[str, str] | None
+) -> list[NDArray[np.float16] | None]:
+    """The feature of each segment, None where it has none or another encoder's."""
+    features: list[NDArray[np.float16] | None] = [None] * len(segments)
+    texts = {
+        at: entry.feature
+        for at, entry in enumerate(segments)
+        if entry.feature is not None and entry.encoder == encoder
+    }
+    if len({len(text) for text in texts.values()}) == 1:
+        try:
+            # One conversion and one check for all; base64 of whole features ends where each ends.
+            rows = [base64.b64decode(text, validate=True) for text in texts.values()]
+            together = np.frombuffer(b"".join(rows), "<f2").astype(np.float16)
+            stacked = together.reshape(len(rows), -1)
+            if stacked.shape[1] <= MAX_FEATURE_SIZE and np.isfinite(stacked).all():
+                for at, row in zip(texts, stacked, strict=True):
+                    features[at] = row
+                return features
+        except ValueError:
+            pass  # one by one, for an error that says what is wrong with it
+    for at, text in texts.items():
+        features[at] = decode_feature(text)
+    return features
+
+
+def _segment(entry: _FastSegment | _SegmentFields, feature: NDArray[np.float16] | None) -> Segment:
     return Segment(
         index=entry.index,
         start_ms=entry.start_ms,
-        frame_feature=decode_feature(entry.feature or "") if usable else None,
+        frame_feature=feature,
         frame_times_ms=entry.frame_times_ms,
         speech=entry.speech,
         comments=entry.comments,

@@ -6,6 +6,7 @@ from dataclasses import replace
 from functools import cache
 from typing import Any
 
+import msgspec
 import numpy as np
 import orjson
 import pytest
@@ -25,7 +26,13 @@ from limelight.streams.highlight_records import decode_highlight, encode_highlig
 from limelight.streams.records import MalformedRecord
 from limelight.streams.score_records import decode_score, encode_score
 from limelight.streams.settings import DetectorSettings
-from limelight.streams.window_records import decode_window, encode_segment, encode_window
+from limelight.streams.window_records import (
+    _fast_decoder,
+    _WindowFields,
+    decode_window,
+    encode_segment,
+    encode_window,
+)
 
 STARTED_MS = 1_700_000_000_000
 SEGMENT_MS = 30_000
@@ -247,3 +254,20 @@ def test_a_window_without_one_of_its_fields_is_refused_by_name(name: str) -> Non
 def test_a_score_without_one_of_its_fields_is_refused_by_name(name: str) -> None:
     with pytest.raises(MalformedRecord, match=f"^score: {name}: found no such field"):
         decode_score(changed(score_record(), (name,), GONE), max_bytes=MAX_BYTES)
+
+
+def test_both_readers_of_windows_agree_on_what_is_one() -> None:
+    # The quick reader may be stricter, for then the other one is asked, but never laxer.
+    record = window_record()
+    for path in WINDOW_PATHS:
+        for value in (None, -1, 1.5, 2**60, "", "x" * 30_000, [], {}, [1, 2, 3], True):
+            text = changed(record, path, value)
+            try:
+                quick = _fast_decoder.decode(text)
+            except msgspec.ValidationError:
+                continue
+            slow = _WindowFields.model_validate_json(text)
+            assert quick.room_id == slow.room_id
+            assert [entry.comments for entry in quick.segments] == [
+                entry.comments for entry in slow.segments
+            ]
