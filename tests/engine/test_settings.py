@@ -22,6 +22,7 @@ def test_the_defaults_need_no_download_and_no_gpu() -> None:
         ({"max_image_pixels": -1}, "engine.max_image_pixels: found -1, expected >= 1"),
         ({"semantics": "paper"}, "engine.semantics: found 'paper', expected one of"),
         ({"torch_threads": -1}, "engine.torch_threads: found -1, expected >= 0"),
+        ({"decode_threads": -1}, "engine.decode_threads: found -1, expected >= 0"),
         ({"explain_above": 1.5}, "engine.explain_above: found 1.5, expected 0 to 1"),
         ({"explain_above": float("nan")}, "engine.explain_above: found nan, expected 0 to 1"),
     ],
