@@ -61,7 +61,7 @@ class RoomNetwork:
         self._encodings = encodings
         self._decoder = DECODERS[semantics](model, capacity)
         self._perceiver = segment_perceiver(model)
-        self._newest_perceiver = _newest_perceiver(model, self._perceiver)
+        self._newest_perceiver = newest_perceiver(model, self._perceiver)
         # The segment of each slot that the decoder has seen last.
         self._followed_to = np.full(capacity, EMPTY, np.int64)
 
@@ -162,7 +162,7 @@ class RoomNetwork:
             yield rows[start : start + PREFILL_ROOMS]
 
 
-def _newest_perceiver(model: ContentCTR, plain: SegmentPerceiver) -> SegmentPerceiver:
+def newest_perceiver(model: ContentCTR, plain: SegmentPerceiver) -> SegmentPerceiver:
     """The one for each step, of CPU tensors: by CUDA graphs where there is a GPU."""
     if model.device.type == "cuda":
         from limelight.engine.cuda_perceiver import CudaPerceiver  # needs triton

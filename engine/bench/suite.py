@@ -1,0 +1,33 @@
+"""All measurements of a plan, in order."""
+
+from collections.abc import Callable, Collection
+
+from limelight.engine.bench import ceilings, step
+from limelight.engine.bench.ceilings import Ceilings
+from limelight.engine.bench.plan import Plan
+from limelight.engine.bench.report import Section
+
+PARTS: dict[str, Callable[[Plan, Ceilings], list[Section]]] = {
+    "step": step.measure,
+}
+
+
+def run(
+    plan: Plan, only: Collection[str] = (), *, tell: Callable[[Section], object]
+) -> list[Section]:
+    """The sections of all parts, or of those named; each is told as soon as it is there.
+
+    Raises:
+        ValueError: there is no part of that name.
+    """
+    if unknown := set(only) - set(PARTS):
+        raise ValueError(f"parts: found {sorted(unknown)}, expected some of {sorted(PARTS)}")
+    found, section = ceilings.measure(plan)
+    sections = [section]
+    tell(section)
+    for name, measure in PARTS.items():
+        if not only or name in only:
+            for section in measure(plan, found):
+                sections.append(section)
+                tell(section)
+    return sections
