@@ -4,6 +4,7 @@ import torch
 from torch import Tensor
 
 from limelight.engine.graphs import BatchInput, BucketedFunction
+from limelight.engine.packed_perceiver import segment_perceiver
 from limelight.models.contentctr.model import NUM_TOKENS, UNKNOWN_STREAMER, ContentCTR
 
 MAX_BATCH = 4096
@@ -17,10 +18,7 @@ class CudaPerceiver:
     """
 
     def __init__(self, model: ContentCTR, max_batch: int = MAX_BATCH) -> None:
-        self._model = model
         config = model.config
-        # Made here because a graph cannot hold a copy from ordinary host memory.
-        self._used = model.used(torch.ones(1, NUM_TOKENS, dtype=torch.bool, device=model.device))
         inputs = [
             BatchInput((config.frame_feature_size,), model.dtype),
             BatchInput((config.text_feature_size,), model.dtype),
@@ -28,7 +26,7 @@ class CudaPerceiver:
             BatchInput((NUM_TOKENS,), torch.bool),
         ]
         self._run = BucketedFunction(
-            self._perceived,
+            segment_perceiver(model),
             inputs,
             maximum=max_batch,
             device=model.device,
@@ -55,10 +53,3 @@ class CudaPerceiver:
             ValueError: a shape does not fit.
         """
         return self._run.in_chunks(frame_features, text_features, streamer_ids, present)
-
-    def _perceived(
-        self, frame_features: Tensor, text_features: Tensor, streamer_ids: Tensor, present: Tensor
-    ) -> Tensor:
-        present = (present & self._used)[:, None]  # (B, K) -> (B, 1, K)
-        tokens = self._model.tokens(frame_features[:, None], text_features[:, None], present)
-        return self._model.fuse(tokens, streamer_ids, present)[:, 0]

@@ -63,10 +63,7 @@ class PackedPerceiver:
             self._token_weight = torch.cat([weight for weight, _ in packed])
             self._token_bias = torch.cat([bias for _, bias in packed])
             self._layers = [_PackedLayer(layer) for layer in layers]
-            # Made here because a CUDA graph cannot hold a copy from ordinary host memory.
-            self._used = model.used(
-                torch.ones(1, NUM_TOKENS, dtype=torch.bool, device=model.device)
-            )
+            self._used = _used(model)
             self._streamers = model.streamers.weight
             if "streamer" not in model.config.modalities:
                 row = self._streamers[UNKNOWN_STREAMER]
@@ -130,13 +127,21 @@ class _PackedLayer:
 class _PlainPerceiver:
     def __init__(self, model: ContentCTR) -> None:
         self._model = model
+        self._used = _used(model)
 
     @torch.inference_mode()
     def __call__(
         self, frame_features: Tensor, text_features: Tensor, streamer_ids: Tensor, present: Tensor
     ) -> Tensor:
-        segments = frame_features[:, None], text_features[:, None]
-        return self._model.perceive(*segments, streamer_ids, present[:, None])[:, 0]
+        present = (present & self._used)[:, None]  # (B, K) -> (B, 1, K)
+        tokens = self._model.tokens(frame_features[:, None], text_features[:, None], present)
+        return self._model.fuse(tokens, streamer_ids, present)[:, 0]
+
+
+def _used(model: ContentCTR) -> Tensor:
+    """(1, K) bool: the modalities that the model looks at."""
+    # Made once, because a CUDA graph cannot hold a copy from ordinary host memory.
+    return model.used(torch.ones(1, NUM_TOKENS, dtype=torch.bool, device=model.device))
 
 
 def _folded(norm: nn.LayerNorm, *projections: nn.Linear) -> tuple[Tensor, Tensor]:

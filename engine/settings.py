@@ -36,7 +36,7 @@ class EngineSettings:
     device: str = "auto"
     dtype: Literal["auto", "float32", "bfloat16"] = "auto"
     compile: bool = False  # torch.compile for the encoders
-    torch_threads: int = 0  # 0 leaves the choice to torch
+    torch_threads: int = 0  # 0: the engine process tries out what is fastest, others leave it
     decode_threads: int = 0  # 0 takes all cores but one
 
     cache_slots: int = 1024

@@ -5,11 +5,14 @@ import logging
 import signal
 from pathlib import Path
 
+import torch
+
 from limelight.engine.device import choose_device, choose_dtype
 from limelight.engine.encoders import load_frame_encoder
 from limelight.engine.frame_encoder import FrameEncoder
 from limelight.engine.scorer import Scorer, load_scorer
 from limelight.engine.settings import EngineSettings
+from limelight.engine.threads import fastest_threads
 from limelight.streams.frame_consumer import run_frame_consumer
 from limelight.streams.kafka import create_topics
 from limelight.streams.model_topic import latest, open_model_topic
@@ -52,6 +55,10 @@ async def run_engine(settings: Settings, ready_file: Path | None) -> None:
         BrokerUnavailable: Kafka does not answer.
     """
     await create_topics(settings.kafka)
+    if not settings.engine.torch_threads and choose_device(settings.engine.device).type == "cpu":
+        # In this thread and before there are others: each takes over the number at its first use.
+        torch.set_num_threads(fastest_threads())
+        logger.info("threads chosen", extra={"torch_threads": torch.get_num_threads()})
     encoder, scorer = await asyncio.to_thread(load_networks, settings.engine)
     frames_started, scores_started = asyncio.Event(), asyncio.Event()
     scores = ScoreConsumer(settings, scorer)

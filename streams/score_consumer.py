@@ -46,9 +46,10 @@ class ScoreConsumer:
         )
         self._producer = make_producer(settings.kafka)
         self._reading = asyncio.Lock()
+        metrics.windows_waiting.set_function(lambda: len(self.pipeline))
         engine = settings.engine
         self.pipeline = ScorePipeline(
-            scorer,
+            _Counting(scorer),
             partial(_deliver, self._producer, self._topics, engine.deadline_ms),
             partial(commit_batches, self._consumer),
             max_rooms=min(engine.max_rooms_per_batch, engine.cache_slots),
@@ -117,6 +118,30 @@ class ScoreConsumer:
             except MalformedRecord as error:
                 read.append((place, error))
         return read
+
+
+class _Counting:
+    """The scorer, with its counts passed on to the metrics."""
+
+    def __init__(self, scorer: Scorer) -> None:
+        self._scorer = scorer
+
+    def score(self, windows: Sequence[Window]) -> list[Score | Rejected]:
+        before = self._counts()
+        results = self._scorer.score(windows)
+        repeated, evicted, prefills = (
+            now - then for now, then in zip(self._counts(), before, strict=True)
+        )
+        metrics.repeated_total.labels("windows").inc(repeated)
+        metrics.evicted_total.inc(evicted)
+        metrics.prefills_total.inc(prefills)
+        return results
+
+    def catch_up(self) -> bool:
+        return self._scorer.catch_up()
+
+    def _counts(self) -> tuple[int, int, int]:
+        return self._scorer.repeated, self._scorer.evicted, self._scorer.prefills
 
 
 class _FinishFirst(ConsumerRebalanceListener):  # type: ignore[misc]
