@@ -23,7 +23,7 @@ from limelight.streams.settings import KafkaSettings, Settings
 
 pytestmark = pytest.mark.broker
 
-FRAMES = 60  # of each partition; every tenth record is a mark
+FRAMES = 120  # of each partition; every tenth record is a mark
 STARTED_MS = 1_700_000_000_000
 
 
@@ -134,6 +134,7 @@ async def test_frames_survive_consumers_that_join_and_leave(tmp_path: Path) -> N
         await send_frames(settings.kafka)
         async with frame_consumer(settings) as first:
             await until_encoded(first, 10)
+            await asyncio.sleep(0.1)  # what would be committed too early is committed now
         # Stopped in the middle: what was committed had been delivered before.
         offsets = await committed(settings.kafka)
         await outputs.read(until_complete=False)
