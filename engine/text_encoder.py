@@ -27,8 +27,7 @@ class TextEncoder:
 
     On the CPU texts of similar length go together, as many as there are; on CUDA the batches have
     few fixed shapes, each a graph. A feature may therefore differ in its last bits with the texts
-    beside it; scores are not affected beyond 1e-6. The network computes in its own dtype. Not safe
-    for several threads at once.
+    beside it, in those of the network's dtype. Not safe for several threads at once.
     """
 
     def __init__(
