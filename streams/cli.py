@@ -16,6 +16,7 @@ from limelight.replay.commands import demo, replay, verify
 from limelight.replay.load_commands import load
 from limelight.replay.recording_commands import record_app
 from limelight.replay.training_commands import simulate_app, tables, train
+from limelight.streams.bench_commands import bench_app
 from limelight.streams.dead_letter_commands import dlq_app
 from limelight.streams.model_commands import models_app
 from limelight.streams.settings import Settings, settings
@@ -31,6 +32,7 @@ app.add_typer(record_app, name="record")
 app.add_typer(simulate_app, name="simulate")
 app.add_typer(dlq_app, name="dlq")
 app.add_typer(models_app, name="models")
+app.add_typer(bench_app, name="bench")
 app.command()(demo)
 app.command()(replay)
 app.command()(verify)

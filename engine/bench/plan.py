@@ -2,7 +2,6 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
 import torch
 
@@ -10,7 +9,6 @@ from limelight.engine.device import choose_device, choose_dtype
 from limelight.models.contentctr.config import ContentCTRConfig, base, tiny
 
 PRESETS = {"base": base, "tiny": tiny}
-Preset = Literal["base", "tiny"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,7 +16,8 @@ class Plan:
     """Sizes and repeats of every measurement.
 
     `rooms` are those of a step; `serving_rooms` score through a whole scorer with the bundled
-    networks, and `takeover_rooms` of them are compared with an uninterrupted run afterwards.
+    networks; up to `fresh_rooms` a take-over is also timed with no text known. `takeover_rooms`
+    are compared with an uninterrupted run afterwards.
     `large_encoders` adds Swin-B and BERT of random weights, `compiled` the peer under
     torch.compile; both take minutes on a CPU. `texts` is a file of real texts, one a line.
     """
@@ -27,13 +26,14 @@ class Plan:
     rooms: tuple[int, ...]
     repeats: int
     serving_rooms: tuple[int, ...]
+    fresh_rooms: int
     takeover_rooms: int
     pictures: int
     texts_drawn: int
     compiled: bool
     large_encoders: bool
     ceiling_seconds: float
-    preset: Preset = "base"
+    preset: str = "base"
     texts: Path | None = None
 
     @property
@@ -58,6 +58,7 @@ def full_plan(device: str = "auto") -> Plan:
         rooms=(4_096, 16_384) if cuda else (64, 256),
         repeats=50 if cuda else 9,
         serving_rooms=(1_000, 10_000),
+        fresh_rooms=10_000 if cuda else 1_000,
         takeover_rooms=200,
         pictures=2_048 if cuda else 64,
         texts_drawn=8_192 if cuda else 1_024,
@@ -76,6 +77,7 @@ def quick_plan(device: str = "auto") -> Plan:
         rooms=(4_096,) if cuda else (64,),
         repeats=10 if cuda else 3,
         serving_rooms=(1_000,),
+        fresh_rooms=1_000 if cuda else 0,
         takeover_rooms=32,
         pictures=512 if cuda else 32,
         texts_drawn=2_048 if cuda else 256,

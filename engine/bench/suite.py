@@ -2,13 +2,16 @@
 
 from collections.abc import Callable, Collection
 
-from limelight.engine.bench import ceilings, step
+from limelight.engine.bench import ceilings, encoders, following, serving, step
 from limelight.engine.bench.ceilings import Ceilings
 from limelight.engine.bench.plan import Plan
 from limelight.engine.bench.report import Section
 
 PARTS: dict[str, Callable[[Plan, Ceilings], list[Section]]] = {
     "step": step.measure,
+    "networks": following.measure,
+    "encoders": encoders.measure,
+    "serving": serving.measure,
 }
 
 
@@ -18,10 +21,9 @@ def run(
     """The sections of all parts, or of those named; each is told as soon as it is there.
 
     Raises:
-        ValueError: there is no part of that name.
+        ValueError: see `check_parts`.
     """
-    if unknown := set(only) - set(PARTS):
-        raise ValueError(f"parts: found {sorted(unknown)}, expected some of {sorted(PARTS)}")
+    check_parts(only)
     found, section = ceilings.measure(plan)
     sections = [section]
     tell(section)
@@ -31,3 +33,13 @@ def run(
                 sections.append(section)
                 tell(section)
     return sections
+
+
+def check_parts(names: Collection[str]) -> None:
+    """Passes if there are parts of these names.
+
+    Raises:
+        ValueError: else.
+    """
+    if unknown := set(names) - set(PARTS):
+        raise ValueError(f"only: found {sorted(unknown)}, expected some of {sorted(PARTS)}")

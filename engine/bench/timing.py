@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cache
 from statistics import median
 from time import perf_counter
 
@@ -44,5 +45,9 @@ def interleaved(
 
 def wait_for_device() -> None:
     """Returns when the GPU, if there is one, has done what it was given."""
-    if torch.cuda.is_available():
+    if _has_gpu():
         torch.cuda.synchronize()
+
+
+# Asked anew it may take longer than what is timed.
+_has_gpu = cache(torch.cuda.is_available)
