@@ -147,6 +147,15 @@ class Scorer:
                 results.update(zip(due, found, strict=True))
         return [results[position] for position in sorted(results)]
 
+    def cost(self, window: Window) -> int:
+        """How many segments must be encoded and scored: 1 where the room goes on, else all."""
+        state = self._rooms.get(window.room_id)
+        if state is not None and state.room_started_ms == window.room_started_ms:
+            # After a gap only what was missed is encoded, and what was scored costs nothing.
+            missed = window.segment_index - state.segment_index
+            return max(1, min(missed, len(window.segments)))
+        return len(window.segments)
+
     def warm_up(self) -> None:
         """Score a made-up room and forget it, so that no real one waits for what is done once.
 

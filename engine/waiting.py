@@ -3,10 +3,10 @@
 A batch takes at most one window a room, so a room with a backlog takes one place in each batch
 and holds up nobody. Who can still be in time goes first, the most urgent before the others; who is
 late anyway shares a quarter of the batch, and whatever the others leave, so that a backlog is
-worked off while live rooms stay live.
+worked off while live rooms stay live. A room that is new to the engine costs as much as all the
+segments of its window: a hundred of them in one batch would hold up everybody else for seconds.
 """
 
-import heapq
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -17,6 +17,10 @@ from limelight.engine.window import Window
 Origin = TypeVar("Origin")
 
 LATE_SHARE = 0.25
+
+
+def one_each(_: Window) -> int:
+    return 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,14 +37,17 @@ class WaitingWindows(Generic[Origin]):
     """The queue between the log and the device. It has no clock of its own: callers say the time.
 
     Args:
-        max_rooms: how many windows make a full batch.
+        max_rooms: how many windows, or how much by their cost, make a full batch.
         max_wait_s: how long a window waits for others to fill its batch.
+        cost: what a window takes, 1 for a room that goes on. Asked when a batch is taken.
     """
 
-    def __init__(self, *, max_rooms: int, max_wait_s: float) -> None:
+    def __init__(
+        self, *, max_rooms: int, max_wait_s: float, cost: Callable[[Window], int] = one_each
+    ) -> None:
         self._max_rooms = max_rooms
         self._max_wait_s = max_wait_s
-        self._late_rooms = max(1, round(max_rooms * LATE_SHARE))
+        self._cost = cost
         self._rooms: dict[str, deque[Waiting[Origin]]] = {}
         self._count = 0
 
@@ -64,12 +71,17 @@ class WaitingWindows(Generic[Origin]):
 
     def take(self, now_s: float) -> list[Waiting[Origin]]:
         """The next batch, empty if nothing waits; those taken wait no more."""
-        heads = [room[0] for room in self._rooms.values()]
+        heads = sorted((room[0] for room in self._rooms.values()), key=lambda each: each.due_s)
         late = [each for each in heads if each.due_s < now_s]
-        in_time = heads if not late else [each for each in heads if each.due_s >= now_s]
-        for_late = max(self._late_rooms, self._max_rooms - len(in_time)) if late else 0
-        batch = _most_urgent(late, for_late)
-        batch += _most_urgent(in_time, self._max_rooms - len(batch))
+        in_time = heads[len(late) :]
+        share = max(1, round(self._max_rooms * LATE_SHARE))
+        batch, left = self._affordable(late, share)
+        urgent, left = self._affordable(in_time, self._max_rooms - share + left)
+        more, _ = self._affordable(late[len(batch) :], left)
+        batch = batch + urgent + more
+        if not batch:
+            # One that costs more than a whole batch goes alone.
+            batch = heads[:1]
         for each in batch:
             room = self._rooms[each.window.room_id]
             room.popleft()
@@ -77,6 +89,17 @@ class WaitingWindows(Generic[Origin]):
                 del self._rooms[each.window.room_id]
         self._count -= len(batch)
         return batch
+
+    def _affordable(
+        self, windows: list[Waiting[Origin]], budget: int
+    ) -> tuple[list[Waiting[Origin]], int]:
+        """As many of them, in their order, as the budget allows, and what is left of it."""
+        for count, each in enumerate(windows):
+            cost = self._cost(each.window)
+            if cost > budget:
+                return windows[:count], budget
+            budget -= cost
+        return windows, budget
 
     def drop(self, unwanted: Callable[[Origin], bool]) -> int:
         """Forgets the windows of these origins; how many there were."""
@@ -89,9 +112,3 @@ class WaitingWindows(Generic[Origin]):
             else:
                 del self._rooms[room_id]
         return before - self._count
-
-
-def _most_urgent(windows: list[Waiting[Origin]], count: int) -> list[Waiting[Origin]]:
-    if len(windows) <= count:
-        return windows
-    return heapq.nsmallest(count, windows, key=lambda each: each.due_s)

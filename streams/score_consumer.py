@@ -140,6 +140,9 @@ class _Counting:
     def catch_up(self) -> bool:
         return self._scorer.catch_up()
 
+    def cost(self, window: Window) -> int:
+        return self._scorer.cost(window)
+
     def _counts(self) -> tuple[int, int, int]:
         return self._scorer.repeated, self._scorer.evicted, self._scorer.prefills
 

@@ -35,6 +35,8 @@ class WindowScorer(Protocol):
 
     def catch_up(self) -> bool: ...
 
+    def cost(self, window: Window) -> int: ...
+
 
 @dataclass(frozen=True, slots=True)
 class Place:
@@ -84,7 +86,7 @@ class ScorePipeline:
         self._commit = commit
         self._deadline_s = deadline_s
         self._waiting: WaitingWindows[Place] = WaitingWindows(
-            max_rooms=max_rooms, max_wait_s=max_wait_s
+            max_rooms=max_rooms, max_wait_s=max_wait_s, cost=scorer.cost
         )
         self._thread = ThreadPoolExecutor(1, "score")
         self._asked: list[tuple[Callable[[], object], asyncio.Future[Any]]] = []

@@ -58,6 +58,27 @@ def test_the_most_urgent_go_first_and_the_late_share_a_quarter(make_window: Make
     assert batches == [{0, 15, 14, 13}, {1, 12, 11, 10}, {2, 3, 4, 5}, set()]
 
 
+def test_rooms_that_are_new_cost_more_and_leave_place_for_the_others(
+    make_window: MakeWindow,
+) -> None:
+    waiting: Queue = WaitingWindows(
+        max_rooms=8, max_wait_s=1.0, cost=lambda window: len(window.segments)
+    )
+    for number in range(4):
+        waiting.add(make_window(2, f"new {number}"), number, now_s=0.0, due_s=1.0 + number)
+    for number in range(4):
+        waiting.add(make_window(0, f"known {number}"), 10 + number, now_s=0.0, due_s=9.0)
+    batches = [{each.origin for each in waiting.take(0.0)} for _ in range(3)]
+    assert batches == [{0, 1}, {2, 3, 10, 11}, {12, 13}]
+    # Late ones have a quarter, which is too little for one of them, but get what the others leave.
+    for number in range(3):
+        waiting.add(make_window(2, f"late {number}"), number, now_s=0.0, due_s=1.0)
+        waiting.add(make_window(0, f"known {number}"), 10 + number, now_s=0.0, due_s=99.0)
+    assert {each.origin for each in waiting.take(50.0)} == {10, 11, 12, 0}
+    waiting.add(make_window(19, "larger than a batch"), 7, now_s=0.0, due_s=0.5)
+    assert [each.origin for each in waiting.take(0.0)] == [7]
+
+
 def test_what_is_dropped_is_gone_and_the_rest_stays_in_order(make_window: MakeWindow) -> None:
     waiting = queue()
     for index in range(6):

@@ -61,6 +61,9 @@ class Scorer:
         assert self.go.wait(10)
         return [score(each) for each in windows]
 
+    def cost(self, window: Window) -> int:
+        return 1
+
     def catch_up(self) -> bool:
         self.left_to_catch_up -= 1
         return self.left_to_catch_up > 0
