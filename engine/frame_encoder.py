@@ -14,14 +14,20 @@ from limelight.engine.picture_batches import PictureBatches
 from limelight.engine.recent_features import RecentFeatures
 
 
+_CPU_BATCH = 8
+_SMALL = 5_000_000  # parameters
+
+
 class FrameEncoder:
     """A vision network of transformers and how it wants its pictures.
 
     A frame's feature must not depend on which frames happened to arrive together, for windows are a
     function of their input; but a matrix product of another batch size may round differently. So
-    on the CPU pictures are encoded one at a time, and on CUDA always `max_batch` of them, the last
-    batch filled up: the same kernels in the same order for each. That a row's place in a batch does
-    not matter is how the libraries' kernels work, not what they promise; a GPU test holds it.
+    there is one batch size, and the last batch is filled up: the same kernels in the same order for
+    each picture. It is `max_batch` on CUDA; on the CPU 8 for a small network, whose time goes into
+    its many calls, and 1 for a large one, where filling up would cost more than it saves. That a
+    row's place in a batch does not matter is how the libraries' kernels work, not what they
+    promise; tests hold it.
 
     The network computes in its own dtype; in bfloat16 the bundled one's features have a cosine of
     at least 0.9999 to those in float32. Not safe for several threads at once.
@@ -53,10 +59,13 @@ class FrameEncoder:
         # Pictures come in one shape only, so torch compiles once.
         self._forward = torch.compile(self._encode, dynamic=False) if compiled else self._encode
         self._batches: PictureBatches | None = None
+        batch = min(max_batch, _CPU_BATCH if model.num_parameters() < _SMALL else 1)
         if model.device.type == "cuda":
             model.to(memory_format=torch.channels_last)
+            batch = max_batch
+        if batch > 1 or model.device.type == "cuda":
             self._batches = PictureBatches(
-                self._forward, image_size, batch=max_batch, device=model.device
+                self._forward, image_size, batch=batch, device=model.device
             )
 
     def encode(

@@ -161,6 +161,7 @@ class Scorer:
 
         Numba compiles its kernels and torch chooses its own at the first call.
         """
+        self._text_encoder.warm_up()
         self.networks.champion.warm_up(self._batch_size)
         config = self.model.config
         feature = np.zeros(config.frame_feature_size, np.float16)
@@ -313,8 +314,10 @@ def load_scorer(settings: EngineSettings, frame_encoder: FrameEncoder | None = N
     text_encoder = load_text_encoder(
         settings.text_encoder,
         device=device,
+        dtype=choose_dtype(settings.dtype, device),
         max_tokens=settings.max_text_tokens,
         max_batch=settings.text_batch,
+        compiled=settings.compile,
     )
     text_encoder.remember(REMEMBERED_TEXTS)
     if settings.model == TINY_UNTRAINED:

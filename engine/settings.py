@@ -39,7 +39,7 @@ class EngineSettings:
     torch_threads: int = 0  # 0: the engine process tries out what is fastest, others leave it
     decode_threads: int = 0  # 0 takes all cores but one
 
-    cache_slots: int = 1024
+    cache_slots: int = 4_096
     max_rooms_per_batch: int = 256
     max_wait_ms: int = 10
     deadline_ms: int = 1_000
