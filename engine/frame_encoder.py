@@ -13,7 +13,6 @@ from limelight.engine.flops import forward_flops
 from limelight.engine.picture_batches import PictureBatches
 from limelight.engine.recent_features import RecentFeatures
 
-
 _CPU_BATCH = 8
 _SMALL = 5_000_000  # parameters
 
