@@ -21,7 +21,7 @@ from limelight.streams.dead_letters import Origin, encode_dead_letter
 from limelight.streams.frame_consumer import commit_batches
 from limelight.streams.kafka import make_consumer, make_producer
 from limelight.streams.records import TIME_LIMIT_MS, MalformedRecord, header_map
-from limelight.streams.score_pipeline import Place, ScorePipeline
+from limelight.streams.score_pipeline import Answers, Place, ScorePipeline
 from limelight.streams.score_records import encode_score
 from limelight.streams.settings import Settings
 from limelight.streams.topics import Topics
@@ -50,7 +50,7 @@ class ScoreConsumer:
         engine = settings.engine
         self.pipeline = ScorePipeline(
             _Counting(scorer),
-            partial(_deliver, self._producer, self._topics, engine.deadline_ms),
+            partial(_send_all, self._producer, self._topics, engine.deadline_ms),
             partial(commit_batches, self._consumer),
             max_rooms=min(engine.max_rooms_per_batch, engine.cache_slots),
             max_wait_s=engine.max_wait_ms / 1000,
@@ -169,12 +169,12 @@ def _first(errors: BaseExceptionGroup[BaseException]) -> BaseException:
     return _first(first) if isinstance(first, BaseExceptionGroup) else first
 
 
-async def _deliver(
+async def _send_all(
     producer: AIOKafkaProducer,
     topics: Topics,
     deadline_ms: int,
-    answers: Sequence[tuple[Place, Score | Rejected]],
-) -> None:
+    answers: Answers,
+) -> Awaitable[object]:
     metrics.engine_batch_windows.observe(len(answers))
     sent = []
     for place, result in answers:
@@ -182,7 +182,7 @@ async def _deliver(
             sent.append(await _reject(producer, topics, place.record, result.reason))
         else:
             sent.append(await _send(producer, topics, place, result, deadline_ms))
-    await asyncio.gather(*sent)
+    return asyncio.gather(*sent)
 
 
 def closed_at(headers: Mapping[str, str], now_ms: int) -> int:

@@ -48,7 +48,9 @@ class Place:
     record: Any
 
 
-Deliver = Callable[[Sequence[tuple[Place, Score | Rejected]]], Awaitable[None]]
+Answers = Sequence[tuple[Place, Score | Rejected]]
+# Hands the answers over; what it returns can be awaited until they are safe.
+Send = Callable[[Answers], Awaitable[Awaitable[object]]]
 Commit = Callable[[Mapping[Any, int]], Awaitable[None]]
 
 
@@ -65,7 +67,7 @@ class ScorePipeline:
 
     Args:
         scorer: asked in a thread of its own, one batch at a time.
-        deliver: returns once the answers are safe.
+        send: asked for one batch at a time, in order, so that a room's scores stay in order.
         commit: takes the last finished offset of each partition.
         max_rooms, max_wait_s: when a batch is full, and how long it waits until it is.
         deadline_s: how long after its close a window should have its score.
@@ -74,7 +76,7 @@ class ScorePipeline:
     def __init__(
         self,
         scorer: WindowScorer,
-        deliver: Deliver,
+        send: Send,
         commit: Commit,
         *,
         max_rooms: int,
@@ -82,7 +84,8 @@ class ScorePipeline:
         deadline_s: float,
     ) -> None:
         self._scorer = scorer
-        self._deliver = deliver
+        self._send = send
+        self._sending = asyncio.Lock()  # handed on in the order in which it is asked for
         self._commit = commit
         self._deadline_s = deadline_s
         self._waiting: WaitingWindows[Place] = WaitingWindows(
@@ -204,7 +207,9 @@ class ScorePipeline:
     ) -> None:
         # One window a room, so the room tells them apart; one scored before has no result.
         places = {each.window.room_id: each.origin for each in batch}
-        await self._deliver([(places[_room_id(result)], result) for result in results])
+        async with self._sending:
+            safe = await self._send([(places[_room_id(result)], result) for result in results])
+        await safe
         if before is not None:
             # A window scored before was answered by an earlier batch; that must be safe as well.
             await before

@@ -3,7 +3,7 @@
 import asyncio
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any
 
 import pytest
@@ -11,7 +11,7 @@ from aiokafka import TopicPartition
 
 from limelight.engine.score import Reasons, Rejected, Score
 from limelight.engine.window import Segment, Window
-from limelight.streams.score_pipeline import MAX_UNDELIVERED, Place, ScorePipeline
+from limelight.streams.score_pipeline import MAX_UNDELIVERED, Answers, Place, ScorePipeline
 
 P0, P1 = TopicPartition("windows", 0), TopicPartition("windows", 1)
 
@@ -74,12 +74,14 @@ class Running:
 
     def __init__(self, **changes: Any) -> None:
         self.scorer = Scorer()
+        self.sent: list[tuple[str, int]] = []
+        self.sending_s: list[float] = []
         self.delivered: list[tuple[str, int]] = []
         self.committed: dict[TopicPartition, int] = {}
         self.may_deliver = asyncio.Event()
         self.may_deliver.set()
         limits = {"max_rooms": 4, "max_wait_s": 0.005, "deadline_s": 60.0, **changes}
-        self.pipeline = ScorePipeline(self.scorer, self._deliver, self._commit, **limits)
+        self.pipeline = ScorePipeline(self.scorer, self._send, self._commit, **limits)
 
     async def __aenter__(self) -> "Running":
         self.task = asyncio.create_task(self.pipeline.run())
@@ -95,7 +97,15 @@ class Running:
             while not condition():
                 await asyncio.sleep(0.002)
 
-    async def _deliver(self, answers: Sequence[tuple[Place, Score | Rejected]]) -> None:
+    async def _send(self, answers: Answers) -> Awaitable[None]:
+        for _, answer in answers:
+            # As a producer whose buffer is full at times.
+            await asyncio.sleep(self.sending_s.pop() if self.sending_s else 0)
+            assert isinstance(answer, Score)
+            self.sent.append((answer.room_id, answer.segment_index))
+        return asyncio.ensure_future(self._deliver(answers))
+
+    async def _deliver(self, answers: Answers) -> None:
         await self.may_deliver.wait()
         for _, answer in answers:
             assert isinstance(answer, Score)
@@ -148,6 +158,16 @@ async def test_reading_and_delivering_go_on_while_a_batch_is_scored() -> None:
         await running.until(lambda: running.committed == {P0: 5})
         # What came meanwhile went together.
         assert len(running.scorer.batches[2]) == 4
+
+
+async def test_a_rooms_scores_are_sent_in_order_however_long_sending_takes() -> None:
+    async with Running(max_rooms=2) as running:
+        running.sending_s = [0.05]  # the first answer takes longer than all that follow
+        windows = [window(room, index) for index in range(8) for room in "ab"]
+        running.pipeline.add([(place(P0, at), each) for at, each in enumerate(windows)])
+        await running.until(lambda: running.committed == {P0: 15})
+        for room in "ab":
+            assert [index for name, index in running.sent if name == room] == list(range(8))
 
 
 async def test_a_slow_broker_holds_the_engine_back() -> None:
@@ -233,7 +253,7 @@ async def test_a_delivery_that_fails_ends_the_pipeline_and_commits_nothing() -> 
         async def fails(_: object) -> None:
             raise OSError("broker gone")
 
-        running.pipeline._deliver = fails
+        running._deliver = fails  # type: ignore[method-assign,assignment]
         running.pipeline.add([(place(P0, 0), window("a", 1))])
         with pytest.raises(ExceptionGroup) as found:
             await running.task
