@@ -17,7 +17,8 @@ class Plan:
 
     `rooms` are those of a step; `serving_rooms` score through a whole scorer with the bundled
     networks; up to `fresh_rooms` a take-over is also timed with no text known. `takeover_rooms`
-    are compared with an uninterrupted run afterwards.
+    are compared with an uninterrupted run afterwards. Where texts shall cost nothing, so many known
+    ones recur.
     `large_encoders` adds Swin-B and BERT of random weights, `compiled` the peer under
     torch.compile; both take minutes on a CPU. `texts` is a file of real texts, one a line.
     """
@@ -33,6 +34,7 @@ class Plan:
     compiled: bool
     large_encoders: bool
     ceiling_seconds: float
+    known_texts: int = 1_024
     preset: str = "base"
     texts: Path | None = None
 

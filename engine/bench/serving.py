@@ -1,6 +1,7 @@
 """A whole scorer: windows in, scores out; take-over, steady state, and where the time goes."""
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from itertools import cycle, islice
 from time import perf_counter
 
@@ -19,17 +20,16 @@ from limelight.engine.bench.plan import Plan
 from limelight.engine.bench.report import Row, Section
 from limelight.engine.bench.stages import Stages
 from limelight.engine.encoders import load_frame_encoder
-from limelight.engine.frame_encoder import FrameEncoder
 from limelight.engine.score import Score
-from limelight.engine.scorer import REMEMBERED_TEXTS, Scorer, load_scorer
+from limelight.engine.scorer import Scorer, load_scorer
 from limelight.engine.settings import EngineSettings
 from limelight.engine.window import Window
+from limelight.models.contentctr.config import tiny
 
 TAKE_OVER_KNOWN = "take-over, texts known"
 TAKE_OVER = "take-over, every text encoded"
 STEADY = "steady state"
 
-_PICTURES = 256
 # Longer than a logit remembers: 3 layers of 19 segments, and the newest.
 _HISTORY = 60
 _FOLLOWED = 60
@@ -41,9 +41,9 @@ _ROUNDS = 3
 def measure(plan: Plan, ceilings: Ceilings) -> list[Section]:
     rates: list[Row] = []
     stages: list[Row] = []
-    frames = load_frame_encoder("tiny", device=plan.device)
+    pictures = _Pictures(plan)
     for count in plan.serving_rooms:
-        found, parts = _serving(plan, frames, count)
+        found, parts = _serving(plan, pictures, count)
         rates += found
         stages += parts
     where = f"Bundled networks, {name_of(plan.dtype)} on {plan.device.type}"
@@ -62,21 +62,22 @@ def measure(plan: Plan, ceilings: Ceilings) -> list[Section]:
             tuple(stages),
             f"{where}, steady state; the clock reads cost a little in the first.",
         ),
-        _differences(plan, frames),
+        _differences(plan, pictures),
     ]
 
 
-def _serving(plan: Plan, frames: FrameEncoder, count: int) -> tuple[list[Row], list[Row]]:
+def _serving(plan: Plan, pictures: "_Pictures", count: int) -> tuple[list[Row], list[Row]]:
     """Rates of take-over and steady state, and the latter's stages."""
     rows: list[Row] = []
     fresh = drawn_texts(1)
     if count <= plan.fresh_rooms:
-        rooms = _rooms(frames, count, fresh)
-        rows.append(_take_over(TAKE_OVER, _scorer(plan, frames, count), rooms))
-    rooms = _rooms(frames, count, _recurring())
-    scorer = _scorer(plan, frames, count)
-    # The recurring texts are encoded before, so that the second run shows the rest alone.
-    _scored(scorer, _rooms(frames, REMEMBERED_TEXTS // 4, _recurring()).advance())
+        rooms = pictures.rooms(count, fresh)
+        rows.append(_take_over(TAKE_OVER, _scorer(plan, pictures, count), rooms))
+    rooms = pictures.rooms(count, _recurring(plan))
+    scorer = _scorer(plan, pictures, count)
+    # Other rooms have said the recurring texts before, and are gone.
+    others = pictures.rooms(plan.known_texts, _recurring(plan)).advance()
+    _scored(scorer, [replace(window, final=True) for window in others])
     rows.append(_take_over(TAKE_OVER_KNOWN, scorer, rooms))
     rooms.texts = fresh
     times, parts = [], Stages()
@@ -125,11 +126,11 @@ def _rate(name: str, count: int, seconds: float) -> Row:
     return {"rooms": count, "what": name, "s": seconds, "windows/s": round(count / seconds)}
 
 
-def _differences(plan: Plan, frames: FrameEncoder) -> Section:
+def _differences(plan: Plan, pictures: "_Pictures") -> Section:
     """How scores differ after a take-over from those of a scorer that saw all of the room."""
     count = plan.takeover_rooms
-    uninterrupted, successor = (_scorer(plan, frames, count) for _ in range(2))
-    rooms = _rooms(frames, count, _recurring())
+    uninterrupted, successor = (_scorer(plan, pictures, count) for _ in range(2))
+    rooms = pictures.rooms(count, _recurring(plan))
     for _ in range(_HISTORY):
         _scored(uninterrupted, rooms.advance())
     largest, mean, ctrs = [], [], []
@@ -159,25 +160,32 @@ def _settings(plan: Plan, count: int) -> EngineSettings:
     return EngineSettings(device=str(plan.device), cache_slots=count)
 
 
-def _scorer(plan: Plan, frames: FrameEncoder, count: int) -> Scorer:
-    scorer = load_scorer(_settings(plan, count), frames)
+def _scorer(plan: Plan, pictures: "_Pictures", count: int) -> Scorer:
+    scorer = load_scorer(_settings(plan, count), pictures.encoder)
     scorer.warm_up()
     return scorer
 
 
-def _rooms(frames: FrameEncoder, count: int, texts: Iterator[Text]) -> MadeUpRooms:
-    pictures = drawn_pictures(_PICTURES, *frames.image_size)
-    return MadeUpRooms(
-        count,
-        window_length=20,
-        features=frames.encode(pictures),
-        texts=texts,
-        encoder=(frames.encoder_id, frames.revision),
-    )
+class _Pictures:
+    """The bundled frame encoder's features, and rooms that show them."""
+
+    def __init__(self, plan: Plan) -> None:
+        self.encoder = load_frame_encoder("tiny", device=plan.device)
+        pictures = drawn_pictures(plan.pictures, *self.encoder.image_size)
+        self._features = self.encoder.encode(pictures)
+
+    def rooms(self, count: int, texts: Iterator[Text]) -> MadeUpRooms:
+        return MadeUpRooms(
+            count,
+            window_length=tiny().window_length,
+            features=self._features,
+            texts=texts,
+            encoder=(self.encoder.encoder_id, self.encoder.revision),
+        )
 
 
-def _recurring() -> Iterator[Text]:
-    return cycle(islice(drawn_texts(0), REMEMBERED_TEXTS // 4))
+def _recurring(plan: Plan) -> Iterator[Text]:
+    return cycle(islice(drawn_texts(0), plan.known_texts))
 
 
 def _scored(scorer: Scorer, windows: Sequence[Window]) -> list[Score]:

@@ -80,4 +80,4 @@ class HuggingFaceDecoder:
         places = keys.shape[2]
         if self._seen >= places:
             return self._all
-        return torch.arange(places, device=keys.device) < self._seen
+        return (torch.arange(places, device=keys.device) < self._seen)[None, None, None]
