@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from itertools import islice
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -20,19 +21,26 @@ from limelight.engine.text_encoder import TextEncoder
 # Of the large ones a CPU does a few a second.
 _CPU_PART = 8
 _TEXTS_A_CALL = 1_024
+_GPU_TARGET = ">= 60 % of the rate, >= 3x"
+_WITHOUT_QUICK = "a run without --quick"
 
 
 def measure(plan: Plan, ceilings: Ceilings) -> list[Section]:
-    texts, whence = _texts(plan)
-    rows = [
-        *_frame_rows(plan, ceilings),
-        *_text_rows(plan, ceilings, texts),
-    ]
+    real = [] if plan.texts is None else _read_texts(plan.texts)
+    texts = list(islice(drawn_texts(0), plan.texts_drawn))
+    rows = [*_frame_rows(plan, ceilings), *_text_rows(plan, ceilings, texts)]
+    if plan.texts is not None:
+        rows.append(_padding_row(plan, plan.texts, real))
+    if not plan.on_cuda:
+        rows += [
+            waiting({"what": f"{name} in bfloat16", "target": _GPU_TARGET}, "a GPU")
+            for name in ("Swin-B", "BERT-large")
+        ]
     note = (
         f"{name_of(plan.dtype)} for the large ones, float32 for tiny on a CPU. Naive: each by "
         "itself, eager, its feature read back before the next one goes. FLOPs are counted for "
         "each picture and for each text of its own length, so padding counts as time only. "
-        f"Texts: {whence}."
+        f"Texts: {DISTRIBUTION}."
     )
     return [Section("encoders", "Encoders", tuple(rows), note)]
 
@@ -42,10 +50,10 @@ def _frame_rows(plan: Plan, ceilings: Ceilings) -> list[Row]:
     tiny = load_frame_encoder("tiny", device=plan.device, dtype=plan.dtype)
     rows.append(_frames(plan, ceilings, "tiny Swin", tiny, plan.pictures))
     if not plan.large_encoders:
-        return [*rows, waiting({"what": "Swin-B"}, "a run without --quick")]
+        return [*rows, waiting({"what": "Swin-B"}, _WITHOUT_QUICK)]
     count = plan.pictures if plan.on_cuda else max(1, plan.pictures // _CPU_PART)
     encoder = swin_base(plan.device, plan.dtype)
-    target = ">= 60 % of the rate, >= 3x" if plan.on_cuda else ""
+    target = _GPU_TARGET if plan.on_cuda else ""
     return [*rows, {**_frames(plan, ceilings, "Swin-B", encoder, count), "target": target}]
 
 
@@ -82,11 +90,11 @@ def _text_rows(plan: Plan, ceilings: Ceilings, texts: list[Text]) -> list[Row]:
     rows = [_encoded(plan, ceilings, "tiny BERT", tiny, texts)]
     size = "BERT-large" if plan.on_cuda else "BERT-base"
     if not plan.large_encoders:
-        return [*rows, waiting({"what": size}, "a run without --quick")]
+        return [*rows, waiting({"what": size}, _WITHOUT_QUICK)]
     layers, hidden_size = (24, 1024) if plan.on_cuda else (12, 768)
     encoder = bert(plan.device, plan.dtype, layers=layers, hidden_size=hidden_size)
     some = texts if plan.on_cuda else texts[: max(1, len(texts) // _CPU_PART)]
-    target = ">= 60 % of the rate, >= 3x, padding < 10 %" if plan.on_cuda else ""
+    target = _GPU_TARGET if plan.on_cuda else ""
     return [*rows, {**_encoded(plan, ceilings, size, encoder, some), "target": target}]
 
 
@@ -195,15 +203,30 @@ def _repeats(plan: Plan) -> int:
     return max(2, plan.repeats // 4)
 
 
-def _texts(plan: Plan) -> tuple[list[Text], str]:
-    """The texts to encode, and where they come from."""
-    if plan.texts is None:
-        return list(islice(drawn_texts(0), plan.texts_drawn)), DISTRIBUTION
+def _padding_row(plan: Plan, path: Path, texts: list[Text]) -> Row:
+    """How much of real texts' batches is padding; all of them come at once."""
+    encoder = load_text_encoder("tiny", device=plan.device, dtype=plan.dtype)
+    encoder.encode(texts)
+    kept = encoder.tokens_given - encoder.tokens_padded
+    return {
+        "what": f"{path.name}: {len(texts):,} texts",
+        "tokens, mean": kept / len(set(texts)),
+        "padding %": 100 * encoder.tokens_padded / encoder.tokens_given,
+        "target": "padding < 10 %",
+    }
+
+
+def _read_texts(path: Path) -> list[Text]:
+    """Of each line speech and comments, tabs between.
+
+    Raises:
+        ValueError: there is no text in it.
+    """
     texts = []
-    for line in plan.texts.read_text(encoding="utf-8").splitlines():
+    for line in path.read_text(encoding="utf-8").splitlines():
         speech, *comments = line.split("\t")
         if speech.strip() or any(comment.strip() for comment in comments):
             texts.append((speech, tuple(comments)))
     if not texts:
-        raise ValueError(f"{plan.texts}: found no text, expected speech and comments, tab between")
-    return texts, f"{len(texts):,} segments of {plan.texts.name}"
+        raise ValueError(f"{path}: found no text, expected speech and comments, tabs between")
+    return texts

@@ -20,7 +20,8 @@ class Plan:
     are compared with an uninterrupted run afterwards. Where texts shall cost nothing, so many known
     ones recur.
     `large_encoders` adds Swin-B and BERT of random weights, `compiled` the peer under
-    torch.compile; both take minutes on a CPU. `texts` is a file of real texts, one a line.
+    torch.compile; both take minutes on a CPU. `texts` is a file of real texts, one a line, whose
+    padding is told as well.
     """
 
     device: torch.device

@@ -1,7 +1,7 @@
-"""Runs every benchmark of this folder: `python -m tests.bench`, or some: `... engine_step`.
+"""Runs every benchmark of this folder: `python -m tests.bench`, or some: `... engine`.
 
-A benchmark is a module with `run() -> Result`. Each result is written to docs/benchmarks/ as JSON
-and into docs/benchmarks.md as a table, between markers of its own.
+A benchmark is a module with `run() -> Result`, or a list of them. They are written to
+docs/benchmarks/ as JSON and into docs/benchmarks.md as tables, between markers of its own.
 """
 
 import json
@@ -35,25 +35,30 @@ def main(wanted: list[str]) -> None:
         return
     machine = {"hardware": hardware(), "commit": commit()}
     print(f"{machine['hardware']}, commit {machine['commit']}")
-    result: Result = import_module(f"tests.bench.{wanted[0]}").run()
-    print(f"\n{result.title}\n{result.table()}\n{result.note}", flush=True)
-    record(wanted[0], result, machine)
+    found: Result | list[Result] = import_module(f"tests.bench.{wanted[0]}").run()
+    results = [found] if isinstance(found, Result) else found
+    for result in results:
+        print(f"\n{result.title}\n{result.table()}\n{result.note}", flush=True)
+    record(wanted[0], results, machine)
 
 
-def record(name: str, result: Result, machine: dict[str, str]) -> None:
+def record(name: str, results: list[Result], machine: dict[str, str]) -> None:
     RECORDS.mkdir(parents=True, exist_ok=True)
-    text = json.dumps({**machine, **asdict(result)}, indent=2, ensure_ascii=False)
+    tables = [asdict(result) for result in results]
+    written = tables[0] if len(tables) == 1 else {"tables": tables}
+    text = json.dumps({**machine, **written}, indent=2, ensure_ascii=False)
     (RECORDS / f"{name}.json").write_text(text + "\n")
     begin, end = f"<!-- {name}: begin -->", f"<!-- {name}: end -->"
     where = f"{machine['hardware']}; commit {machine['commit']}."
-    section = f"{begin}\n## {result.title}\n\n{result.table()}\n\n{result.note} {where}\n{end}\n"
-    tables = TABLES.read_text() if TABLES.exists() else TITLE
+    parts = [f"## {each.title}\n\n{each.table()}\n\n{each.note} {where}\n" for each in results]
+    section = "\n".join([begin, *parts]) + f"{end}\n"
+    page = TABLES.read_text() if TABLES.exists() else TITLE
     between = re.compile(f"{re.escape(begin)}.*?{re.escape(end)}\n", re.DOTALL)
-    if between.search(tables):
-        tables = between.sub(lambda _: section, tables)
+    if between.search(page):
+        page = between.sub(lambda _: section, page)
     else:
-        tables = f"{tables.rstrip()}\n\n{section}"
-    TABLES.write_text(tables)
+        page = f"{page.rstrip()}\n\n{section}"
+    TABLES.write_text(page)
 
 
 def hardware() -> str:

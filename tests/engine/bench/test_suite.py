@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from limelight.engine.bench import following, serving, step
+from limelight.engine.bench import encoders, following, serving, step
 from limelight.engine.bench.ceilings import Ceilings
 from limelight.engine.bench.options import Options, measure
 from limelight.engine.bench.plan import Plan, full_plan, quick_plan
@@ -74,6 +74,7 @@ def test_the_step_stands_beside_every_peer(sections: dict[str, Section], rooms: 
     for row in found.rows:
         if row["what"] == step.COMPILED:
             assert "--quick" in str(row["waits for"])
+        if "waits for" in row:
             continue
         assert 0 < float(row["min ms"]) <= float(row["median ms"])
         assert float(row["of roofline %"]) == pytest.approx(
@@ -98,6 +99,17 @@ def test_what_needs_other_hardware_says_so(sections: dict[str, Section]) -> None
         "Swin-B": "a run without --quick",
         "tiny BERT, 5 texts": None,
         "BERT-base": "a run without --quick",
+        "Swin-B in bfloat16": "a GPU",
+        "BERT-large in bfloat16": "a GPU",
+    }
+    step_rows = {row["what"]: row for row in sections["step"].rows if row["rooms"] == 4_096}
+    assert {row["waits for"] for row in step_rows.values()} == {"a GPU"}
+    assert step_rows[step.EAGER]["target"] == ">= 15x"
+    assert sections["serving"].rows[-1] == {
+        "rooms": 10_000,
+        "what": serving.TAKE_OVER,
+        "target": "< 10 s on a GPU",
+        "waits for": "a GPU",
     }
 
 
@@ -167,9 +179,19 @@ def test_a_full_run_leaves_nothing_out() -> None:
     assert 10_000 in full.serving_rooms
 
 
-def test_a_texts_file_without_text_is_refused(tmp_path: Path) -> None:
-    from limelight.engine.bench import encoders
+def test_padding_is_told_of_real_texts(tmp_path: Path) -> None:
+    path = tmp_path / "texts.tsv"
+    path.write_text("hello\tab\tcd\n\t\n\tabcdefgh\n", encoding="utf-8")
+    plan = replace(small_plan(), texts=path)
+    row = encoders.measure(plan, Ceilings({torch.float32: 1e9}, 1e9))[0].rows[4]
+    assert row["what"] == "texts.tsv: 2 texts"
+    # [CLS] hello [SEP] ab | cd [SEP] are 5 + 2 + 1 + 2 characters and 3 others; the second has 8
+    # and 3.
+    assert row["tokens, mean"] == 12
+    assert row["padding %"] == pytest.approx(100 * 2 / 26)
 
+
+def test_a_texts_file_without_text_is_refused(tmp_path: Path) -> None:
     (tmp_path / "texts.tsv").write_text("\t\t\n", encoding="utf-8")
     plan = replace(small_plan(), texts=tmp_path / "texts.tsv")
     with pytest.raises(ValueError, match=r"texts\.tsv: found no text"):
