@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from limelight.engine import scorer as scorer_module
+from limelight.engine.bench import timing
 from limelight.engine.bench.memory import PeakMemory
 from limelight.engine.bench.report import Section, shown, waiting
 from limelight.engine.bench.stages import REST, Stages
@@ -27,6 +28,17 @@ def test_peers_take_turns_after_one_warm_up() -> None:
     )
     assert "".join(calls) == "-ab-ab-ab"
     assert found["a"].min_ms <= found["a"].median_ms
+
+
+def test_the_warm_up_does_not_count(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock_s, costs_s = [0.0], iter([100.0, 3.0, 1.0, 2.0])
+    monkeypatch.setattr(timing, "perf_counter", lambda: clock_s[0])
+
+    def run() -> None:
+        clock_s[0] += next(costs_s)
+
+    found = interleaved({"a": run}, repeats=3)
+    assert found["a"] == timing.Timing(min_ms=1_000, median_ms=2_000)
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells a process's peak")
