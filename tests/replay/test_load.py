@@ -247,7 +247,7 @@ async def test_what_is_made_is_what_lies_on_the_topics(tmp_path: Path) -> None:
     assert by_place(found) == by_place(expected)
     assert sent.messages == Counter(m.topic for m in messages if m.value)
     assert sent.value_bytes == sum(len(m.value) for m in messages)
-    assert sent.seconds >= 0.5
+    assert sent.seconds > 0.45  # five seconds at ten times the speed
     assert told == sorted(told)
     assert told[-1] == BASE_MS + 5_000 + SLICE_MS
 
