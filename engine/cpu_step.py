@@ -5,10 +5,10 @@ layout costs as much here as the products themselves: gathering the rings, split
 """
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from limelight.engine.kv_cache import RingKVCache
+from limelight.engine.packed_linear import PackedLinear, packed_ffn
 from limelight.kernels.ring_attention import Numbers, ring_attention
 from limelight.models.contentctr.attention import DecoderLayer
 from limelight.models.contentctr.model import ContentCTR
@@ -62,16 +62,16 @@ class _PackedLayer:
         self.heads = attention.heads
         self._layer = layer
         with torch.no_grad():
-            self._weight = torch.cat(
-                [attention.query.weight, attention.key.weight, attention.value.weight]
+            self._projection = PackedLinear(
+                torch.cat([attention.query.weight, attention.key.weight, attention.value.weight])
             )
+            self._ffn = packed_ffn(layer.ffn)
 
     def project(self, x: Tensor) -> Tensor:
         """(B, 3, H, D): queries, keys and values of x (B, C)."""
-        return F.linear(self._layer.attention_norm(x), self._weight).view(len(x), 3, *self.heads)
+        return self._projection(self._layer.attention_norm(x)).view(len(x), 3, *self.heads)
 
     def finish(self, x: Tensor, mixed: Tensor) -> Tensor:
         """(B, C): x with what attention mixed, (B, H*D), and the feed-forward part added."""
         x = x + self._layer.attention.output(mixed)
-        fed: Tensor = self._layer.ffn(self._layer.ffn_norm(x))
-        return x + fed
+        return x + self._ffn(self._layer.ffn_norm(x))

@@ -18,6 +18,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from limelight.engine.packed_linear import PackedLinear, packed_ffn
 from limelight.models.contentctr.attention import FusionLayer
 from limelight.models.contentctr.fusion import Perceiver
 from limelight.models.contentctr.model import (
@@ -60,8 +61,9 @@ class PackedPerceiver:
                 _folded(layer.key_norm, layer.attention.key, layer.attention.value)
                 for layer in layers
             ]
-            self._token_weight = torch.cat([weight for weight, _ in packed])
-            self._token_bias = torch.cat([bias for _, bias in packed])
+            self._token_projection = PackedLinear(
+                torch.cat([weight for weight, _ in packed]), torch.cat([bias for _, bias in packed])
+            )
             self._layers = [_PackedLayer(layer) for layer in layers]
             self._used = _used(model)
             self._streamers = model.streamers.weight
@@ -82,7 +84,7 @@ class PackedPerceiver:
             text_features[:, None],
             present[:, None],
         )[:, 0]  # (B, K, C)
-        projected = F.linear(self._standardised(tokens), self._token_weight, self._token_bias)
+        projected = self._token_projection(self._standardised(tokens))
         # (B, K, L * 2 * H * D) -> (L, 2, B, K, H, D), as a view
         layered = projected.view(rows, NUM_TOKENS, len(self._layers), 2, *self._heads)
         layered = layered.permute(2, 3, 0, 1, 4, 5)
@@ -105,14 +107,16 @@ class _PackedLayer:
         self._layer = layer
         query = _folded(layer.query_norm, attention.query)
         key_value = _folded(layer.key_norm, attention.key, attention.value)
-        self._weight = torch.cat([query[0], key_value[0]])
-        self._bias = torch.cat([query[1], key_value[1]])
+        self._projection = PackedLinear(
+            torch.cat([query[0], key_value[0]]), torch.cat([query[1], key_value[1]])
+        )
+        self._ffn = packed_ffn(layer.ffn)
 
     def __call__(
         self, latent: Tensor, z: Tensor, keys: Tensor, values: Tensor, hidden: Tensor
     ) -> Tensor:
         """(B, C) from the latent, its z, keys and values (B, K, H, D), hidden (B, K + 1, 1)."""
-        projected = F.linear(z, self._weight, self._bias).view(len(z), 3, 1, *self._heads)
+        projected = self._projection(z).view(len(z), 3, 1, *self._heads)
         query, key, value = projected.unbind(1)  # (B, 1, H, D) each
         products = (query * torch.cat([keys, key], 1)).sum(-1, dtype=torch.float32)
         weights = (products * self._scale).masked_fill(hidden, -math.inf).softmax(1)
@@ -120,8 +124,7 @@ class _PackedLayer:
         mixed = (weights * torch.cat([values, value], 1)).sum(1).flatten(1)
         layer = self._layer
         latent = latent + layer.attention.output(mixed)
-        fed: Tensor = layer.ffn(layer.ffn_norm(latent))
-        return latent + fed
+        return latent + self._ffn(layer.ffn_norm(latent))
 
 
 class _PlainPerceiver:
