@@ -32,7 +32,11 @@ logger = logging.getLogger(__name__)
 MAX_WINDOWS_A_FETCH = 512
 # Above this nothing is fetched: a window of 1,024 features and its texts takes about 100 kB.
 MAX_WAITING = 2_048
-_POLL_EVERY_S = 1.0
+# Kafka takes a consumer that does not poll for dead, even a busy one.
+_POLL_EVERY_S = 0.05
+# While windows wait, others need not join them at once, and a few large reads cost less than many
+# small ones.
+_READ_EVERY_S = 0.02
 
 
 class ScoreConsumer:
@@ -80,10 +84,11 @@ class ScoreConsumer:
         nobodys = TopicPartition(self._topics.name("windows"), -1)
         while True:
             if len(self.pipeline) > MAX_WAITING:
-                # Kafka takes a consumer that does not poll for dead, even a busy one.
                 await self._consumer.getmany(nobodys)
-                await asyncio.sleep(_POLL_EVERY_S / 20)
+                await asyncio.sleep(_POLL_EVERY_S)
                 continue
+            if len(self.pipeline):
+                await asyncio.sleep(_READ_EVERY_S)
             batches = await self._consumer.getmany(timeout_ms=100, max_records=MAX_WINDOWS_A_FETCH)
             # Nothing is awaited before the lock: a rebalance must find these windows in the queue.
             async with self._reading:
