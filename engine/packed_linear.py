@@ -6,10 +6,11 @@ the time on two threads, and the activation that follows costs nothing more.
 """
 
 from collections.abc import Callable
+from typing import cast
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 
 from limelight.models.contentctr.attention import FeedForward
 
@@ -37,9 +38,9 @@ class PackedLinear:
     def __call__(self, x: Tensor) -> Tensor:
         """(..., outputs) from (..., inputs)."""
         if self._is_packed:
-            activation = ("gelu", [], "none") if self._gelu else ("none", [], "")
+            name, variant = ("gelu", "none") if self._gelu else ("none", "")
             packed: Tensor = torch.ops.mkldnn._linear_pointwise(
-                x.contiguous(), self._weight, self._bias, *activation
+                x.contiguous(), self._weight, self._bias, name, [], variant
             )
             return packed
         found = F.linear(x, self._weight, self._bias)
@@ -48,7 +49,7 @@ class PackedLinear:
 
 def packed_ffn(ffn: FeedForward) -> Callable[[Tensor], Tensor]:
     """The feed-forward part with its wide layer arranged and its GELU inside of that."""
-    wide, _, narrow = ffn
+    wide, narrow = cast(nn.Linear, ffn[0]), cast(nn.Linear, ffn[2])
     first = PackedLinear(wide.weight, wide.bias, gelu=True)
     second = PackedLinear(narrow.weight, narrow.bias)
     return lambda x: second(first(x))
@@ -58,7 +59,7 @@ def _can_pack(weight: Tensor) -> bool:
     return (
         weight.device.type == "cpu"
         and weight.dtype == torch.float32
-        and torch.backends.mkldnn.is_available()
+        and torch.backends.mkldnn.is_available()  # type: ignore[no-untyped-call]
         and hasattr(torch.ops.mkldnn, "_linear_pointwise")
         and hasattr(torch.ops.mkldnn, "_reorder_linear_weight")
     )
