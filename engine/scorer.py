@@ -117,10 +117,12 @@ class Scorer:
     def catch_up(self) -> bool:
         """Let new networks see some of the rooms; whether some are left to be seen.
 
-        Meant to be called between batches: it takes about as long as one.
+        Meant to be called between batches: it takes about as long as one, for a prefill is as much
+        work as a step of all the window's segments.
         """
+        portion = max(1, self._batch_size // self.model.config.window_length)
         live = [self._slots.find(room_id) for room_id in self._rooms]
-        return self.networks.catch_up(np.array(live, np.int64), self._batch_size)
+        return self.networks.catch_up(np.array(live, np.int64), portion)
 
     def score(self, windows: Sequence[Window]) -> list[Score | Rejected]:
         """A score for each window's newest segment, in the order of the windows.

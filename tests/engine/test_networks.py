@@ -51,11 +51,11 @@ def rooms(make_window: MakeWindow, newest: int, names: str = "abcde") -> list[Wi
 
 def test_a_new_champion_takes_over_once_it_has_seen_every_room(make_window: MakeWindow) -> None:
     old, new = network("v1", 1), network("v2", 2)
-    found = scorer(old, max_rooms_per_batch=2)
+    found = scorer(old, cache_slots=40)
     scores(found, *rooms(make_window, 25))
     found.networks.promote(found.make_network(new))
     assert found.networks.coming_version == "v2"
-    # Two rooms at a time: three portions for five rooms, and the old one decides until the last.
+    # Forty steps are two prefills: three portions for five rooms. The old one decides until then.
     assert found.catch_up()
     assert found.catch_up()
     assert found.model is old
@@ -75,7 +75,7 @@ def test_a_new_champion_takes_over_once_it_has_seen_every_room(make_window: Make
 def test_segments_that_come_during_the_change_are_scored_once_by_the_old_one(
     make_window: MakeWindow,
 ) -> None:
-    found = scorer(network("v1", 1), max_rooms_per_batch=2)
+    found = scorer(network("v1", 1), cache_slots=40)
     scores(found, *rooms(make_window, 25))
     found.networks.promote(found.make_network(network("v2", 2)))
     versions = []
