@@ -1,6 +1,7 @@
 """Playing recordings through a running system until everything has come out of it."""
 
 import asyncio
+import contextlib
 import time
 from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from contextlib import asynccontextmanager
@@ -12,7 +13,6 @@ from limelight.replay.observer import Watcher, observe
 from limelight.replay.player import play
 from limelight.replay.recording import Recording
 from limelight.replay.system import LiveSystem
-from limelight.streams.tasks import end
 
 # Without any change for this long, something is stuck.
 STALL_LIMIT_S = 45.0
@@ -75,6 +75,6 @@ async def running_task(work: Coroutine[Any, Any, Any]) -> AsyncIterator[asyncio.
     try:
         yield task
     finally:
-        await end(task)
-        if not task.cancelled():
-            task.result()
+        task.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await task

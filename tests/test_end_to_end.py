@@ -172,7 +172,13 @@ def test_ctrl_c_stops_everything(tmp_path) -> None:
     log = tmp_path / "terminal.txt"
     with log.open("w") as out:
         command = [*CLI, "demo", "--speed", "1", "--out", str(tmp_path)]
-        process = subprocess.Popen(command, stdout=out, stderr=subprocess.STDOUT)
+        # A shell's background job, a CI run among them, hands on that Ctrl-C is to be ignored.
+        process = subprocess.Popen(
+            command,
+            stdout=out,
+            stderr=subprocess.STDOUT,
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+        )
         deadline_s = time.monotonic() + 90
         while "playing" not in log.read_text() and time.monotonic() < deadline_s:
             assert process.poll() is None, log.read_text()
