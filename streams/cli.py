@@ -13,6 +13,7 @@ from pydantic import ValidationError
 
 from limelight.engine.errors import LimelightError
 from limelight.replay.commands import demo, replay, verify
+from limelight.replay.feature_log.commands import log_app
 from limelight.replay.load_commands import load
 from limelight.replay.recording_commands import record_app
 from limelight.replay.training_commands import simulate_app, tables, train
@@ -33,6 +34,7 @@ app.add_typer(simulate_app, name="simulate")
 app.add_typer(dlq_app, name="dlq")
 app.add_typer(models_app, name="models")
 app.add_typer(bench_app, name="bench")
+app.add_typer(log_app, name="log")
 app.command()(demo)
 app.command()(replay)
 app.command()(verify)

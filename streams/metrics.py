@@ -59,6 +59,13 @@ windows_waiting = Gauge("limelight_windows_waiting", "Windows waiting for their 
 models_refused_total = Counter(
     "limelight_models_refused_total", "Models of the topic that could not be used", ["role"]
 )
+log_rows_total = Counter("limelight_log_rows_total", "Rows written to the feature log")
+log_rejected_total = Counter(
+    "limelight_log_rejected_total", "Records that no row could be made of", ["dataset"]
+)
+log_failures_total = Counter(
+    "limelight_log_failures_total", "Times that a file of the feature log could not be written"
+)
 comment_lag_seconds = Histogram(
     "limelight_comment_lag_seconds",
     "How far rooms' comments run behind their picture, where that shows",

@@ -171,6 +171,20 @@ class PrivacySettings(_Section):
         return self
 
 
+class FeaturelogSettings(_Section):
+    """One word, and not `log`: `LIMELIGHT_LOG_LEVEL` would be a setting of that section."""
+
+    root: str = ""
+    # A partition is written with so many rows or so long after its first; with so many bytes in all
+    # of them, all are.
+    flush_rows: int = Field(5_000, ge=1)
+    flush_bytes: int = Field(128_000_000, ge=1)
+    flush_s: float = Field(300.0, gt=0)
+    retention_days: float = Field(0.0, ge=0, description="0 keeps everything")
+    min_viewers: int = Field(30, ge=1)
+    label_delay_s: float = Field(120.0, ge=0)
+
+
 class MetricsSettings(_Section):
     host: str = "127.0.0.1"
     port: int = Field(0, ge=0, le=65535, description="0 switches the metrics server off")
@@ -194,6 +208,7 @@ class Settings(BaseSettings):
     detector: DetectorSettings = DetectorSettings()
     push: PushSettings = PushSettings()
     privacy: PrivacySettings = PrivacySettings()
+    featurelog: FeaturelogSettings = FeaturelogSettings()
     metrics: MetricsSettings = MetricsSettings()
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
 
