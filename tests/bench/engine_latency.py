@@ -35,8 +35,8 @@ from tests.bench.scale.processes import Usage, all_cores, on_cores
 ROOMS = 1_000
 WINDOW = 20
 SEGMENT_MS = 30_000
-CAPACITY_WINDOWS = 8_000
-LOADED_S = 45
+CAPACITY_WINDOWS = 5_000
+LOADED_S = 40
 SHARE = 0.8
 ENCODER = ("tiny", weights_revision([FRAME_WEIGHTS]))
 # Of a segment; what comes above is sampled by the assembler.
