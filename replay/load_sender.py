@@ -67,7 +67,7 @@ async def send_load(
     await producer.start()
     try:
         batches = _Batches(producer, Topics(settings.topic_prefix))
-        until_ms = base_ms
+        until_ms = told_ms = base_ms
         started_s = flushed_s = time.monotonic()
         for messages in slices:
             until_ms += slice_ms
@@ -86,8 +86,11 @@ async def send_load(
                     continue
                 flushed_s = time.monotonic()
             on_sending(until_ms)
+            told_ms = until_ms
             if speed:
                 await batches.flush()
+        if told_ms != until_ms:  # the last slices were kept for one flush
+            on_sending(until_ms)
         await batches.flush()
         await batches.confirm()
         sent.seconds = time.monotonic() - started_s
