@@ -113,6 +113,9 @@ class RoomNetwork:
 
         Numba compiles its kernels, torch chooses its own and a GPU captures its graphs at the first
         call, and a real room should not wait for that.
+
+        Raises:
+            ValueError: what it says of them is not finite; it would say so of every room.
         """
         config, slots = self.model.config, torch.arange(batch)
         for capturing in (self._newest_perceiver, self._decoder):
@@ -122,9 +125,11 @@ class RoomNetwork:
             x = self._perceived(_made_up_input(self.model, batch, segments))
             self._decoder.prefill(slots, x, torch.full((batch,), segments))
         x = self._perceived_newest(_made_up_input(self.model, batch, 1))
-        self._decoder.decode_step(slots, x)
+        logits = _as_numpy(self._decoder.decode_step(slots, x))
         self._decoder.peek(slots, x)
         self._decoder.clear(slots)
+        if not np.isfinite(logits).all():
+            raise ValueError(f"model {self.version}: found logits of NaN, expected finite ones")
 
     def _decode_step(self, slots: Ints) -> Floats:
         x = self._perceived_newest(self._newest_input(slots))

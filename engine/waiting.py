@@ -75,13 +75,13 @@ class WaitingWindows(Generic[Origin]):
         late = [each for each in heads if each.due_s < now_s]
         in_time = heads[len(late) :]
         share = max(1, round(self._max_rooms * LATE_SHARE))
-        batch, left = self._affordable(late, share)
-        urgent, left = self._affordable(in_time, self._max_rooms - share + left)
-        more, _ = self._affordable(late[len(batch) :], left)
+        # The first goes whatever it costs: one dearer than a whole batch would wait for ever.
+        batch, left = self._affordable(late, share, at_least=1)
+        urgent, left = self._affordable(
+            in_time, self._max_rooms - share + left, at_least=0 if batch else 1
+        )
+        more, _ = self._affordable(late[len(batch) :], left, at_least=0)
         batch = batch + urgent + more
-        if not batch:
-            # One that costs more than a whole batch goes alone.
-            batch = heads[:1]
         for each in batch:
             room = self._rooms[each.window.room_id]
             room.popleft()
@@ -91,12 +91,12 @@ class WaitingWindows(Generic[Origin]):
         return batch
 
     def _affordable(
-        self, windows: list[Waiting[Origin]], budget: int
+        self, windows: list[Waiting[Origin]], budget: int, *, at_least: int
     ) -> tuple[list[Waiting[Origin]], int]:
         """As many of them, in their order, as the budget allows, and what is left of it."""
         for count, each in enumerate(windows):
             cost = self._cost(each.window)
-            if cost > budget:
+            if cost > budget and count >= at_least:
                 return windows[:count], budget
             budget -= cost
         return windows, budget

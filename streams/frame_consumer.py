@@ -2,8 +2,6 @@
 
 import asyncio
 import logging
-import os
-import sys
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
@@ -14,6 +12,7 @@ from aiokafka.abc import ConsumerRebalanceListener
 from aiokafka.errors import CommitFailedError, IllegalStateError
 
 from limelight.engine.frame_encoder import FrameEncoder
+from limelight.engine.threads import usable_cores
 from limelight.streams.frame_batch import (
     FrameMessage,
     FrameOutput,
@@ -104,9 +103,7 @@ def decode_threads(setting: int) -> int:
     """
     if setting:
         return setting
-    # Containers and `taskset` allow fewer cores than there are; only Linux tells.
-    cores = len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count() or 1
-    return max(1, cores - 1)
+    return max(1, usable_cores() - 1)
 
 
 class _DrainFirst(ConsumerRebalanceListener):  # type: ignore[misc]

@@ -79,6 +79,16 @@ def test_rooms_that_are_new_cost_more_and_leave_place_for_the_others(
     assert [each.origin for each in waiting.take(0.0)] == [7]
 
 
+def test_a_late_room_dearer_than_a_batch_does_not_wait_for_ever(make_window: MakeWindow) -> None:
+    waiting: Queue = WaitingWindows(
+        max_rooms=4, max_wait_s=1.0, cost=lambda window: len(window.segments)
+    )
+    waiting.add(make_window(19, "late and new"), 99, now_s=0.0, due_s=1.0)
+    for number in range(8):
+        waiting.add(make_window(0, f"live {number}"), number, now_s=0.0, due_s=50.0)
+    assert 99 in [each.origin for each in waiting.take(2.0)]
+
+
 def test_what_is_dropped_is_gone_and_the_rest_stays_in_order(make_window: MakeWindow) -> None:
     waiting = queue()
     for index in range(6):

@@ -6,9 +6,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+import torch
 
 from limelight.engine.encoders import load_frame_encoder, load_text_encoder
-from limelight.engine.network import untrained_network
+from limelight.engine.network import load_network, untrained_network
 from limelight.engine.scorer import Scorer, load_scorer
 from limelight.engine.settings import EngineSettings
 from limelight.streams.model_topic import ModelPointer, decode_pointer, latest
@@ -110,6 +111,21 @@ async def test_a_network_of_another_shape_than_its_config_is_refused(
         await updates(scorer).apply({"champion": pointer})
     assert versions(scorer) == first
     assert "model refused" in caplog.text
+
+
+async def test_a_network_that_says_nothing_finite_is_refused(
+    scorer: Scorer, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    before = versions(scorer)
+    pointer = saved(tmp_path, "v1")
+    model = load_network(pointer.folder)
+    torch.nn.init.constant_(model.head.bias, float("nan"))
+    model.save_pretrained(pointer.folder)
+    with caplog.at_level(logging.ERROR):
+        await updates(scorer).apply({"champion": pointer})
+    assert versions(scorer) == before
+    (refused,) = caplog.records
+    assert refused.reason == "model v1: found logits of NaN, expected finite ones"  # type: ignore[attr-defined]
 
 
 def test_the_last_word_on_each_role_counts_and_what_is_none_is_logged(
