@@ -105,7 +105,8 @@ class LogWriter:
             now.since_s = self._now_s()
         now.rows += rows
         now.size_bytes += sum(row.size_bytes for row in rows)
-        now.end = end
+        # Kafka may give again what was read before; that moves nothing back.
+        now.end = max(now.end, end)
 
     def due(self) -> list[Key]:
         """The partitions that should be flushed now."""

@@ -91,6 +91,17 @@ def test_offsets_that_gave_no_row_are_read_again_until_one_does(tmp_path: Path) 
     assert make_writer(store).begin(catalogue(store), [KEY]) == {KEY: 6}
 
 
+def test_what_kafka_gives_again_moves_nothing_back(tmp_path: Path) -> None:
+    """A consumer that stands before what the files hold reads up to there once more."""
+    store = Store(tmp_path)
+    writer = make_writer(store)
+    writer.begin(catalogue(store), [KEY])
+    writer.add(KEY, rows_of(0, 6), 6)
+    writer.flush(KEY)
+    writer.add(KEY, [], 3)
+    assert writer.expected(KEY) == 6
+
+
 def test_records_that_kafka_has_deleted_are_a_gap(tmp_path: Path) -> None:
     store = Store(tmp_path)
     writer = make_writer(store)
