@@ -12,7 +12,7 @@ import pytest
 from limelight.replay.feature_log.files import LogFiles
 from limelight.replay.feature_log.reading import FeatureLog
 from limelight.replay.feature_log.rows import READERS, table_of
-from limelight.replay.feature_log.store import Store
+from limelight.replay.store import Store
 from limelight.streams.broker import embedded_broker, embedded_kafka, free_port
 from limelight.streams.child import Child, child_process
 from limelight.streams.kafka import make_producer

@@ -1,6 +1,7 @@
 """What is judged: a room's segments, what viewers did in them, and what each model said."""
 
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -38,7 +39,7 @@ class JudgedRoom:
         return len(self.measured)
 
     def __post_init__(self) -> None:
-        arrays = {
+        arrays: dict[str, NDArray[Any]] = {
             "start_ms": self.start_ms,
             "clicks": self.clicks,
             "viewers": self.viewers,

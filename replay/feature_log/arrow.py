@@ -1,4 +1,4 @@
-"""pyarrow and fsspec, which the feature log needs and a live system does not."""
+"""pyarrow, which the feature log needs and a live system does not."""
 
 from limelight.engine.errors import LimelightError
 
@@ -8,7 +8,6 @@ class MissingExtra(LimelightError, ImportError):
 
 
 try:
-    import fsspec
     import pyarrow as pa
     import pyarrow.parquet as pq
 except ImportError as error:
@@ -17,4 +16,4 @@ except ImportError as error:
         " (pip install 'limelight[log]')"
     ) from error
 
-__all__ = ["MissingExtra", "fsspec", "pa", "pq"]
+__all__ = ["MissingExtra", "pa", "pq"]

@@ -25,7 +25,7 @@ from limelight.replay.feature_log.names import (
     hour_of,
 )
 from limelight.replay.feature_log.schema import SCHEMAS, described
-from limelight.replay.feature_log.store import UNFINISHED, Store
+from limelight.replay.store import UNFINISHED, Store
 
 _FOOTERS_AT_ONCE = 16
 

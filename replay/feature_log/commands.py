@@ -89,7 +89,7 @@ def compact(
 ) -> None:
     """Join the small files of each closed hour into one. May be interrupted at any time."""
     from limelight.replay.feature_log.compaction import compact as join
-    from limelight.replay.feature_log.store import Store
+    from limelight.replay.store import Store
 
     store = Store(_root(root, _settings()))
     with _progress("compacting") as show:
@@ -108,7 +108,7 @@ def prune(
     """Delete hours whose events are older than so many days. May be interrupted at any time."""
     from limelight.replay.feature_log.compaction import DAY_MS
     from limelight.replay.feature_log.compaction import prune as forget
-    from limelight.replay.feature_log.store import Store
+    from limelight.replay.store import Store
 
     current = _settings()
     kept = current.featurelog.retention_days if days is None else days

@@ -28,7 +28,7 @@ from limelight.replay.feature_log.intervals import Offsets
 from limelight.replay.feature_log.names import COMPACTED, PRUNED, hour_folder
 from limelight.replay.feature_log.rows import HOUR_MS
 from limelight.replay.feature_log.schema import SCHEMAS, described, parquet_bytes
-from limelight.replay.feature_log.store import Store
+from limelight.replay.store import Store
 
 logger = logging.getLogger(__name__)
 
@@ -56,7 +56,7 @@ def compact(
 
     Raises:
         MalformedLog: a file cannot be read; its hour stays as it is.
-        LogWriteFailed: a file cannot be written; nothing is lost.
+        StoreFailed: a file cannot be written; nothing is lost.
     """
     files = LogFiles(store)
     tidied = Tidied()
@@ -116,7 +116,7 @@ def prune(
 
     Raises:
         MalformedLog: no file of a dataset can be read.
-        LogWriteFailed: a file cannot be written or deleted.
+        StoreFailed: a file cannot be written or deleted.
     """
     found = catalogue(store)
     tidied = Tidied()

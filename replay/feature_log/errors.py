@@ -4,8 +4,10 @@ FeatureLogError
 ├── MalformedLog      a file that cannot be read, or not as this version's schema
 ├── MixedEncoders     features of several encoders where one was expected
 ├── EmptyInterval     nothing was logged in the time asked for
-├── ForeignLog        files that were written from other topics than these
-└── LogWriteFailed    a file could not be written; what it was to hold is kept and tried again
+└── ForeignLog        files that were written from other topics than these
+
+Beside these there is `limelight.replay.store.StoreFailed`: a file could not be written; what it was
+to hold is kept and tried again.
 """
 
 from limelight.engine.errors import LimelightError
@@ -29,7 +31,3 @@ class EmptyInterval(FeatureLogError):
 
 class ForeignLog(FeatureLogError):
     """The log continues other topics than those it is given."""
-
-
-class LogWriteFailed(FeatureLogError):
-    """A file could not be written."""

@@ -16,7 +16,7 @@ from limelight.replay.feature_log.catalogue import (
 from limelight.replay.feature_log.errors import MalformedLog
 from limelight.replay.feature_log.intervals import Offsets
 from limelight.replay.feature_log.schema import SCHEMA_VERSION, SCHEMAS, current, described
-from limelight.replay.feature_log.store import Store
+from limelight.replay.store import Store
 
 # A compaction may delete files while they are read; what replaces them is looked for so often.
 _LOOKS = 3

@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 
 from limelight.replay.feature_log.rows import HOUR_MS
 from limelight.replay.feature_log.schema import TOPICS
-from limelight.replay.feature_log.store import UNFINISHED
+from limelight.replay.store import UNFINISHED
 
 COMPACTED, PRUNED = "compacted", "pruned"
 _FLUSHED = re.compile(r"([a-z-]+)-p(\d+)-o(\d+)-(\d+)-(\d+)of(\d+)\.parquet")

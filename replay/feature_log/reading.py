@@ -16,7 +16,7 @@ from limelight.replay.feature_log.files import LogFiles, between, overlaps
 from limelight.replay.feature_log.labels import COLUMNS, Engagement, LabelReport, label
 from limelight.replay.feature_log.names import shown_hour
 from limelight.replay.feature_log.rows import HOUR_MS
-from limelight.replay.feature_log.store import Store
+from limelight.replay.store import Store
 
 # A room that never ends comes in pieces of a day of 30 s segments.
 MAX_SEGMENTS = 2_880

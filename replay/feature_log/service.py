@@ -15,11 +15,11 @@ from aiokafka.abc import ConsumerRebalanceListener
 from aiokafka.errors import CommitFailedError, IllegalStateError
 
 from limelight.replay.feature_log.catalogue import Catalogue, catalogue, open_parquet
-from limelight.replay.feature_log.errors import ForeignLog, LogWriteFailed
+from limelight.replay.feature_log.errors import ForeignLog
 from limelight.replay.feature_log.rows import READERS, Row
 from limelight.replay.feature_log.schema import TOPICS, described
-from limelight.replay.feature_log.store import Store
 from limelight.replay.feature_log.writer import Key, LogWriter, check_topic
+from limelight.replay.store import Store, StoreFailed
 from limelight.streams import metrics
 from limelight.streams.dead_letters import Origin, encode_dead_letter
 from limelight.streams.kafka import create_topics, make_consumer, make_producer
@@ -109,7 +109,7 @@ class _Service(ConsumerRebalanceListener):  # type: ignore[misc]
                 async with self._busy:
                     await self._flush(self._writer.due())
                 retry_s = 0.0
-            except LogWriteFailed as error:
+            except StoreFailed as error:
                 retry_s = min(2 * retry_s or FIRST_RETRY_S, MOST_RETRY_S)
                 metrics.log_failures_total.inc()
                 logger.error(
@@ -203,7 +203,7 @@ class _Service(ConsumerRebalanceListener):  # type: ignore[misc]
             try:
                 async with asyncio.timeout(self._settings.kafka.session_timeout_s / 2):
                     await self._flush(self._writer.filled())
-            except (TimeoutError, LogWriteFailed) as error:
+            except (TimeoutError, StoreFailed) as error:
                 logger.warning("left rows to be read again", extra={"reason": str(error)})
             self._writer.drop()
 

@@ -17,7 +17,7 @@ from limelight.replay.feature_log.intervals import Offsets
 from limelight.replay.feature_log.names import FlushedName, flushed_name
 from limelight.replay.feature_log.rows import Row, table_of
 from limelight.replay.feature_log.schema import TOPICS, parquet_bytes
-from limelight.replay.feature_log.store import Store
+from limelight.replay.store import Store
 
 logger = logging.getLogger(__name__)
 
@@ -69,7 +69,7 @@ class LogWriter:
         What a writer before left unfinished of them is removed.
 
         Raises:
-            LogWriteFailed: it cannot be removed.
+            StoreFailed: it cannot be removed.
         """
         wanted = set(keys)
         for path in found.leftovers:
@@ -130,7 +130,7 @@ class LogWriter:
         Fails without losing anything: the rows stay open, and the next flush writes the files anew.
 
         Raises:
-            LogWriteFailed: names the file and what went wrong.
+            StoreFailed: names the file and what went wrong.
         """
         now = self._open[key]
         if not now.rows:

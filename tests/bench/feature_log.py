@@ -19,11 +19,11 @@ from limelight.replay.feature_log.catalogue import catalogue
 from limelight.replay.feature_log.compaction import compact
 from limelight.replay.feature_log.files import LogFiles
 from limelight.replay.feature_log.rows import READERS
-from limelight.replay.feature_log.store import Store
 from limelight.replay.feature_log.writer import LogWriter
 from limelight.replay.live_run import running_task
 from limelight.replay.load import SLICE_MS, LoadOptions, load_slices
 from limelight.replay.load_sender import send_load
+from limelight.replay.store import Store
 from limelight.replay.system import LiveSystem
 from limelight.streams.broker import embedded_broker, embedded_kafka, free_port
 from limelight.streams.child import child_process

@@ -5,7 +5,7 @@ import os
 import signal
 from typing import Any
 
-from limelight.replay.feature_log.store import Store
+from limelight.replay.store import Store
 
 
 class PowerCut(BaseException):

@@ -7,8 +7,8 @@ from aiokafka import ConsumerRecord
 from limelight.replay.feature_log.catalogue import catalogue
 from limelight.replay.feature_log.files import LogFiles
 from limelight.replay.feature_log.rows import READERS
-from limelight.replay.feature_log.store import Store
 from limelight.replay.feature_log.writer import LogWriter
+from limelight.replay.store import Store
 from tests.replay.feature_log.records import MAX_BYTES
 
 DATASET_OF = {"windows": "segments", "scores": "scores", "engagement": "engagement"}

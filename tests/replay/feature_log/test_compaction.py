@@ -8,7 +8,7 @@ from limelight.replay.feature_log.catalogue import catalogue
 from limelight.replay.feature_log.compaction import compact, prune
 from limelight.replay.feature_log.files import LogFiles
 from limelight.replay.feature_log.rows import HOUR_MS
-from limelight.replay.feature_log.store import Store
+from limelight.replay.store import Store
 from tests.replay.feature_log.logs import ALWAYS, make_writer, offsets_in, write
 from tests.replay.feature_log.records import START_MS, engagement_record, window_record
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from limelight.replay.feature_log.catalogue import catalogue
-from limelight.replay.feature_log.store import Store
+from limelight.replay.store import Store
 from tests.replay.feature_log.crashing import KEY, RECORDS, tidy_all, write_all
 from tests.replay.feature_log.logs import make_writer, offsets_in
 

@@ -9,7 +9,7 @@ from limelight.replay.feature_log.compaction import compact
 from limelight.replay.feature_log.errors import EmptyInterval, MalformedLog, MixedEncoders
 from limelight.replay.feature_log.labels import LabelReport
 from limelight.replay.feature_log.reading import FeatureLog, LoggedRoom
-from limelight.replay.feature_log.store import Store
+from limelight.replay.store import Store
 from tests.replay.feature_log.logs import write
 from tests.replay.feature_log.records import (
     ENCODER,

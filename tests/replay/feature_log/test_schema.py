@@ -9,7 +9,7 @@ from limelight.replay.feature_log import schema
 from limelight.replay.feature_log.arrow import pa, pq
 from limelight.replay.feature_log.errors import MalformedLog
 from limelight.replay.feature_log.files import LogFiles
-from limelight.replay.feature_log.store import Store
+from limelight.replay.store import Store
 from tests.replay.feature_log.logs import ALWAYS, write
 from tests.replay.feature_log.records import engagement_record
 

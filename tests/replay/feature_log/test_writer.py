@@ -11,11 +11,11 @@ from hypothesis import strategies as st
 
 from limelight.replay.feature_log.catalogue import catalogue, open_parquet
 from limelight.replay.feature_log.compaction import compact
-from limelight.replay.feature_log.errors import ForeignLog, LogWriteFailed
+from limelight.replay.feature_log.errors import ForeignLog
 from limelight.replay.feature_log.rows import engagement_row
 from limelight.replay.feature_log.schema import described
-from limelight.replay.feature_log.store import Store
 from limelight.replay.feature_log.writer import check_topic
+from limelight.replay.store import Store, StoreFailed
 from tests.replay.feature_log.failing_store import FailingStore, PowerCut
 from tests.replay.feature_log.logs import make_writer, offsets_in, write
 from tests.replay.feature_log.records import MAX_BYTES, engagement_record
@@ -120,7 +120,7 @@ def test_a_full_disk_loses_nothing_and_the_next_flush_goes_on(tmp_path: Path) ->
         writer = make_writer(store)
         writer.begin(catalogue(store), [KEY])
         writer.add(KEY, rows_of(0, 6, hours=2), 6)
-        with pytest.raises(LogWriteFailed, match="No space left"):
+        with pytest.raises(StoreFailed, match="No space left"):
             writer.flush(KEY)
         assert offsets_in(store, "engagement") == []
         writer.flush(KEY)
@@ -183,7 +183,7 @@ def test_any_failures_and_crashes_lose_no_row_and_double_none(run: list, is_loca
                         compact(store, settle_hours=-1)
                     else:
                         writer.flush(KEY)
-                except LogWriteFailed:
+                except StoreFailed:
                     pass
                 except PowerCut:
                     store.fail_at = None

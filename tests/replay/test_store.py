@@ -4,8 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from limelight.replay.feature_log.errors import LogWriteFailed
-from limelight.replay.feature_log.store import Store
+from limelight.replay.store import Store, StoreFailed
 from tests.replay.feature_log.failing_store import FailingStore, PowerCut
 
 
@@ -32,7 +31,7 @@ def test_what_is_put_is_there_and_can_be_replaced_and_deleted(root: str) -> None
 @pytest.mark.parametrize("fail_at", [0, 1])
 def test_a_full_disk_leaves_nothing_and_is_said(tmp_path: Path, fail_at: int) -> None:
     store = FailingStore(str(tmp_path), fail_at)
-    with pytest.raises(LogWriteFailed, match=r"a/b: found it cannot be written .*No space left"):
+    with pytest.raises(StoreFailed, match=r"a/b: found it cannot be written .*No space left"):
         store.put("a/b", b"0123456789")
     assert store.files() == {}
     store.put("a/b", b"0123456789")
@@ -52,7 +51,7 @@ def test_a_power_cut_never_leaves_half_a_file_under_its_name(tmp_path: Path, fai
 def test_a_file_that_cannot_be_deleted_is_named(tmp_path: Path) -> None:
     store = FailingStore(str(tmp_path), 2)
     store.put("a", b"0")
-    with pytest.raises(LogWriteFailed, match="a: found it cannot be deleted"):
+    with pytest.raises(StoreFailed, match="a: found it cannot be deleted"):
         store.delete("a")
 
 

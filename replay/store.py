@@ -1,4 +1,4 @@
-"""Where the log's files lie: a folder or any fsspec URL, each file whole or not there at all."""
+"""Files in a folder or below any fsspec URL, each of them whole or not there at all."""
 
 import contextlib
 import os
@@ -7,12 +7,17 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from limelight.replay.feature_log.arrow import fsspec
-from limelight.replay.feature_log.errors import LogWriteFailed
+import fsspec
+
+from limelight.engine.errors import LimelightError
 
 UNFINISHED = ".part"
 # A put of these shows nothing before it is complete; others are written under another name first.
 _ATOMIC_PUT = frozenset({"memory", "s3", "s3a", "gs", "gcs", "az", "abfs", "abfss", "oss", "r2"})
+
+
+class StoreFailed(LimelightError):
+    """A file could not be written or deleted."""
 
 
 class Store:
@@ -31,7 +36,7 @@ class Store:
             filesystem, path = fsspec.core.url_to_fs(self.root)
         except (ValueError, ImportError) as error:
             raise ValueError(
-                f"feature log: found {self.root} ({error}), expected a folder or an fsspec URL"
+                f"store: found {self.root} ({error}), expected a folder or an fsspec URL"
             ) from error
         self._fs: Any = filesystem
         self._path = path.rstrip("/")
@@ -72,7 +77,7 @@ class Store:
         """Write a file, in place of one of that name; it appears whole or not at all.
 
         Raises:
-            LogWriteFailed: names the file and what went wrong; nothing of it is there.
+            StoreFailed: names the file and what went wrong; nothing of it is there.
         """
         unfinished = path if self._is_put_atomic else f"{path}.{secrets.token_hex(4)}{UNFINISHED}"
         try:
@@ -83,7 +88,7 @@ class Store:
             if unfinished != path:
                 with contextlib.suppress(OSError):
                     self._remove(unfinished)
-            raise LogWriteFailed(
+            raise StoreFailed(
                 f"{self.full(path)}: found it cannot be written ({error}), nothing of it is kept"
             ) from error
 
@@ -91,16 +96,14 @@ class Store:
         """Delete a file; one that is not there is no error.
 
         Raises:
-            LogWriteFailed: it cannot be deleted.
+            StoreFailed: it cannot be deleted.
         """
         try:
             self._remove(path)
         except FileNotFoundError:
             pass
         except OSError as error:
-            raise LogWriteFailed(
-                f"{self.full(path)}: found it cannot be deleted ({error})"
-            ) from error
+            raise StoreFailed(f"{self.full(path)}: found it cannot be deleted ({error})") from error
 
     def remove_empty_folders(self, folder: str) -> None:
         """Remove a folder and the one above it, if they are empty. Object stores have none."""
