@@ -52,6 +52,10 @@ class Store:
         """The path as an error should name it."""
         return f"{self.root.rstrip('/')}/{path}"
 
+    def local(self, path: str) -> Path:
+        """Where the file or folder lies on this machine; only for a store that `is_local`."""
+        return Path(self._path, path).resolve()
+
     def files(self, folder: str = "") -> dict[str, int]:
         """The size of every file below a folder, by path, those that are not finished included."""
         base = f"{self._path}/{folder}".rstrip("/")
@@ -92,6 +96,30 @@ class Store:
                 f"{self.full(path)}: found it cannot be written ({error}), nothing of it is kept"
             ) from error
 
+    def read(self, path: str) -> bytes:
+        """A whole file.
+
+        Raises:
+            OSError: it is not there, or cannot be read.
+        """
+        with self.open(path) as file:
+            return bytes(file.read())
+
+    def create(self, path: str, data: bytes) -> bool:
+        """Write a file unless there is one of that name; False if there is.
+
+        Of several that create the same file at once, one does.
+
+        Raises:
+            StoreFailed: names the file and what went wrong; nothing of it is there.
+        """
+        try:
+            return self._create_local(path, data) if self.is_local else self._create(path, data)
+        except OSError as error:
+            raise StoreFailed(
+                f"{self.full(path)}: found it cannot be written ({error}), nothing of it is kept"
+            ) from error
+
     def delete(self, path: str) -> None:
         """Delete a file; one that is not there is no error.
 
@@ -112,6 +140,30 @@ class Store:
             with contextlib.suppress(OSError):
                 here.rmdir()
                 here.parent.rmdir()
+
+    def _create_local(self, path: str, data: bytes) -> bool:
+        unfinished = f"{path}.{secrets.token_hex(4)}{UNFINISHED}"
+        target = Path(self._path, path)
+        try:
+            self._write(unfinished, data)
+            # A link, unlike a renaming, does not replace what is there.
+            target.hardlink_to(Path(self._path, unfinished))
+        except FileExistsError:
+            return False
+        finally:
+            with contextlib.suppress(OSError):
+                self._remove(unfinished)
+        for folder in _folders(target.parent, Path(self._path)):
+            _sync_folder(folder)
+        return True
+
+    def _create(self, path: str, data: bytes) -> bool:
+        self._fs.invalidate_cache()
+        try:
+            self._fs.pipe_file(f"{self._path}/{path}", data, mode="create")
+        except FileExistsError:
+            return False
+        return True
 
     def _write(self, path: str, data: Any) -> None:
         whole = f"{self._path}/{path}"

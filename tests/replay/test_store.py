@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from limelight.replay.store import Store, StoreFailed
-from tests.replay.feature_log.failing_store import FailingStore, PowerCut
+from tests.replay.failing_store import FailingStore, PowerCut
 
 
 @pytest.fixture(params=["local", "memory"])

@@ -3,7 +3,7 @@
 from limelight.replay.feature_log.catalogue import catalogue
 from limelight.replay.feature_log.compaction import compact, prune
 from limelight.replay.feature_log.rows import HOUR_MS, engagement_row
-from tests.replay.feature_log.failing_store import FailingStore
+from tests.replay.failing_store import FailingStore
 from tests.replay.feature_log.logs import make_writer
 from tests.replay.feature_log.records import MAX_BYTES, START_MS, engagement_record
 

@@ -16,7 +16,7 @@ from limelight.replay.feature_log.rows import engagement_row
 from limelight.replay.feature_log.schema import described
 from limelight.replay.feature_log.writer import check_topic
 from limelight.replay.store import Store, StoreFailed
-from tests.replay.feature_log.failing_store import FailingStore, PowerCut
+from tests.replay.failing_store import FailingStore, PowerCut
 from tests.replay.feature_log.logs import make_writer, offsets_in, write
 from tests.replay.feature_log.records import MAX_BYTES, engagement_record
 
