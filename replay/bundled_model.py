@@ -9,7 +9,6 @@ on others.
 
 import json
 import shutil
-import subprocess
 import time
 from contextlib import suppress
 from dataclasses import asdict, dataclass
@@ -41,6 +40,7 @@ from limelight.models.training.network import SegmentEncoders, TrainedNetwork
 from limelight.models.training.sequences import Sequences
 from limelight.models.training.settings import LossSettings, TrainingSettings
 from limelight.models.training.trainer import StepSeen, train
+from limelight.replay.registry.code_version import commit
 from limelight.replay.simulator.raw_rooms import raw_rooms
 from limelight.replay.simulator.world import World, WorldConfig
 from limelight.replay.train import save_calibrated
@@ -108,7 +108,7 @@ def train_bundled(options: BundleOptions, work: Path, out: Path, console: Consol
     found = _finish(network, features, bundle, options)
     note = {
         "options": asdict(options),
-        "commit": _commit(),
+        "commit": commit() or "unknown",
         "command": "python -m limelight.replay.bundled_model",
         "minutes": round((time.monotonic() - started_s) / 60, 1),
         "together": together.model_dump(mode="json", exclude={"out", "data"}),
@@ -249,13 +249,6 @@ def _finish(
 
 def _tensors(model: Any) -> dict[str, torch.Tensor]:
     return {name: each.detach().contiguous() for name, each in model.state_dict().items()}
-
-
-def _commit() -> str:
-    folder = Path(__file__).parents[1]
-    command = ["git", "describe", "--always", "--dirty", "--exclude", "*"]
-    found = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
-    return found.stdout.strip() or "unknown"
 
 
 def main(

@@ -52,6 +52,11 @@ class Store:
         """The path as an error should name it."""
         return f"{self.root.rstrip('/')}/{path}"
 
+    @property
+    def url(self) -> str:
+        """The root as any process of this machine finds it, wherever it works."""
+        return str(self.local("")) if self.is_local else self.root
+
     def local(self, path: str) -> Path:
         """Where the file or folder lies on this machine; only for a store that `is_local`."""
         return Path(self._path, path).resolve()

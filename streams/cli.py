@@ -16,10 +16,10 @@ from limelight.replay.commands import demo, replay, verify
 from limelight.replay.feature_log.commands import log_app
 from limelight.replay.load_commands import load
 from limelight.replay.recording_commands import record_app
+from limelight.replay.registry.commands import models_app
 from limelight.replay.training_commands import simulate_app, tables, train
 from limelight.streams.bench_commands import bench_app
 from limelight.streams.dead_letter_commands import dlq_app
-from limelight.streams.model_commands import models_app
 from limelight.streams.settings import Settings, settings
 
 app = typer.Typer(

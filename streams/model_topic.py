@@ -28,7 +28,10 @@ _MAX_BYTES = 10_000
 
 
 class ModelPointer(BaseModel):
-    """A network's version and the folder, as engines see it, that `save_pretrained` wrote."""
+    """A network's version and the folder, as engines see it, that `save_pretrained` wrote.
+
+    With a registry the engine takes the version from there, each file checked, and not the folder.
+    """
 
     model_config = ConfigDict(
         frozen=True, strict=True, extra="ignore", populate_by_name=True, protected_namespaces=()
@@ -37,6 +40,7 @@ class ModelPointer(BaseModel):
     schema_: Annotated[Literal[1], Field(alias="schema")] = 1
     version: Annotated[str, Field(min_length=1, max_length=200)]
     folder: Annotated[str, Field(min_length=1, max_length=4_000)]
+    registry: Annotated[str, Field(max_length=4_000)] = ""
 
 
 Pointers = dict[Role, ModelPointer | None]

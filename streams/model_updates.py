@@ -7,12 +7,14 @@ or does not fit is refused with its reason in the log, and everything stays as i
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable
+from pathlib import Path
 from typing import Any
 
 from limelight.engine.errors import LimelightError
 from limelight.engine.network import load_network
 from limelight.engine.room_network import RoomNetwork
 from limelight.engine.scorer import Scorer
+from limelight.replay.registry.registry import Registry
 from limelight.streams import metrics
 from limelight.streams.model_topic import ModelPointer, ModelTopic, Pointers, Role, latest
 
@@ -83,10 +85,13 @@ class ModelUpdates:
         return await asyncio.to_thread(self._load, pointer)
 
     def _load(self, pointer: ModelPointer) -> RoomNetwork:
-        model = load_network(pointer.folder)
+        folder = Path(pointer.folder)
+        if pointer.registry:
+            folder = Registry(pointer.registry).local_folder(pointer.version)
+        model = load_network(folder)
         found = model.config.model_version
         if found != pointer.version:
             raise ValueError(
-                f"model {pointer.folder}: found version {found!r}, expected {pointer.version!r}"
+                f"model {folder}: found version {found!r}, expected {pointer.version!r}"
             )
         return self._scorer.ready_network(model)

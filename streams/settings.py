@@ -185,6 +185,10 @@ class FeaturelogSettings(_Section):
     label_delay_s: float = Field(120.0, ge=0)
 
 
+class RegistrySettings(_Section):
+    root: str = Field("", description="a folder or fsspec URL that commands and engines can read")
+
+
 class MetricsSettings(_Section):
     host: str = "127.0.0.1"
     port: int = Field(0, ge=0, le=65535, description="0 switches the metrics server off")
@@ -209,6 +213,7 @@ class Settings(BaseSettings):
     push: PushSettings = PushSettings()
     privacy: PrivacySettings = PrivacySettings()
     featurelog: FeaturelogSettings = FeaturelogSettings()
+    registry: RegistrySettings = RegistrySettings()
     metrics: MetricsSettings = MetricsSettings()
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
 

@@ -93,13 +93,14 @@ class Engine:
         pointer = folder and ModelPointer(version=folder.name, folder=str(folder))
         await point(self.settings.kafka, role, pointer)
 
-    async def models(self, *arguments: str) -> str:
+    async def models(self, *arguments: str, registry: Path | None = None) -> str:
         """What `limelight models ...` prints."""
+        more = {} if registry is None else {"LIMELIGHT_REGISTRY_ROOT": str(registry)}
         process = await asyncio.create_subprocess_exec(
             *CLI,
             "models",
             *arguments,
-            env=settings_environment(self.settings),
+            env=settings_environment(self.settings) | more,
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.STDOUT,
         )
@@ -170,12 +171,15 @@ async def test_promotion_and_shadow_on_a_running_engine(tmp_path: Path) -> None:
         shown = await engine.models("show")
         assert f"champion: v1  {one}" in shown and f"challenger: v2  {two}" in shown
 
-        await engine.point("champion", two)
+        registry = tmp_path / "registry"
+        assert "champion: v2" in await engine.models("promote", str(two), registry=registry)
         await engine.until_logged("champion replaced", times=2)
         assert {(s.model_version, s.shadow) for s in await engine.next_segments()} == {("v2", None)}
-        await engine.point("champion", None)
+        rolled_back = await engine.models("rollback", "--reason", "worse", registry=registry)
+        assert "champion: none" in rolled_back
         await engine.until_logged("champion replaced", times=3)
         assert {score.model_version for score in await engine.next_segments()} == {bundled}
+        assert "rollback: champion none" in await engine.models("history", registry=registry)
 
         places = [(score.room_id, score.segment_index) for score in engine.scores]
         assert len(set(places)) == len(places) == len(ROOMS) * 5

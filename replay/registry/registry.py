@@ -79,6 +79,11 @@ class Registry:
     def root(self) -> str:
         return self._store.root
 
+    @property
+    def url(self) -> str:
+        """The root as other processes find it."""
+        return self._store.url
+
     def register(
         self,
         folder: Path,

@@ -1,7 +1,7 @@
 """Versions never change, pointers change whole, and nobody's change is lost."""
 
 from concurrent.futures import ThreadPoolExecutor
-from itertools import count
+from itertools import count, pairwise
 from pathlib import Path
 from uuid import uuid4
 
@@ -149,7 +149,7 @@ def test_of_changes_at_once_none_is_lost(root: str, tmp_path: Path) -> None:
     history = Registry(root).history()
     assert [change.number for change in history] == list(range(1, 7))
     assert {change.champion for change in history} == set(names)
-    for before, after in zip(history, history[1:], strict=False):
+    for before, after in pairwise(history):
         assert after.previous[0] == before.champion
 
 
