@@ -1,7 +1,6 @@
 """`limelight demo` and `limelight replay`: options in, one call out."""
 
 import asyncio
-from datetime import datetime
 from pathlib import Path
 from typing import Annotated
 
@@ -38,32 +37,99 @@ def demo(
     asyncio.run(run_demo(options, current, console))
 
 
+def _event_time(text: str) -> int:
+    from limelight.replay.event_time import parse_event_time
+
+    try:
+        return parse_event_time(text)
+    except ValueError as error:
+        raise typer.BadParameter(str(error)) from error
+
+
 def replay(
-    recordings: Annotated[list[Path], typer.Argument(help="Folders with a recording.toml.")],
+    recordings: Annotated[
+        list[Path] | None, typer.Argument(help="Folders with a recording.toml.")
+    ] = None,
+    log: Annotated[
+        str | None, typer.Option(help="A feature log instead: its windows and engagement.")
+    ] = None,
+    topics: Annotated[
+        str | None,
+        typer.Option(
+            metavar="PREFIX",
+            help='The source topics with this prefix instead ("" for none): frames, asr, comments'
+            " and engagement.",
+        ),
+    ] = None,
+    source_kafka: Annotated[
+        str, typer.Option(help="Bootstrap servers of --topics; without it those of the target.")
+    ] = "",
+    from_: Annotated[
+        int | None,
+        typer.Option(
+            "--from", parser=_event_time, metavar="TIME", help="Begin at this event time (UTC)."
+        ),
+    ] = None,
+    to: Annotated[
+        int | None,
+        typer.Option(parser=_event_time, metavar="TIME", help="End before this event time (UTC)."),
+    ] = None,
+    room: Annotated[
+        list[str] | None, typer.Option(help="Of a log or topics only this room, again for each.")
+    ] = None,
     speed: Speed = 60.0,
     kafka: Annotated[
         str, typer.Option(help="Bootstrap servers; without it those of the settings.")
     ] = "",
+    prefix: Annotated[
+        str | None, typer.Option(help="Prefix of the topics sent to; else that of the settings.")
+    ] = None,
     start_at: Annotated[
-        datetime | None,
+        int | None,
         typer.Option(
-            help="Event time (UTC) at which all recordings start; without it the earliest"
-            " recording's own. A topic's time only goes forward: a second replay into the same"
-            " topics must start where the first one says that it ended."
+            parser=_event_time,
+            metavar="TIME",
+            help="Event time (UTC) at which the replay starts; without it the source's own. A"
+            " topic's time only goes forward: a second replay into the same topics must start"
+            " where the first one says that it ended.",
         ),
     ] = None,
 ) -> None:
-    """Play recordings into Kafka, as if their rooms were on air."""
-    from limelight.replay.replay import run_replay
+    """Play recordings, a feature log or Kafka's topics into Kafka, as if their rooms were on air.
+
+    Space or p pauses and goes on, so does SIGUSR1; Ctrl-C ends and says how to go on.
+    """
+    from rich.console import Console
+
+    from limelight.replay.replay import ReplayOptions, run_replay
     from limelight.streams import logs
     from limelight.streams.settings import settings
 
     current = settings()
     logs.configure(current.log_level)
+    target = current.kafka
     if kafka:
-        options = current.kafka.model_copy(update={"bootstrap_servers": kafka})
-        current = current.model_copy(update={"kafka": options})
-    asyncio.run(run_replay(recordings, current, speed=speed, start_at=start_at))
+        target = target.model_copy(update={"bootstrap_servers": kafka})
+    source = target.model_copy(update={"topic_prefix": topics or ""})
+    if source_kafka:
+        source = source.model_copy(update={"bootstrap_servers": source_kafka})
+    if prefix is not None:
+        target = target.model_copy(update={"topic_prefix": prefix})
+    options = ReplayOptions(
+        recordings=recordings or (),
+        log_root=log,
+        topics_prefix=topics,
+        source_kafka=source,
+        room_ids=frozenset(room or ()),
+        from_ms=from_,
+        to_ms=to,
+        start_at_ms=start_at,
+        speed=speed,
+    )
+    current = current.model_copy(update={"kafka": target})
+    played = asyncio.run(run_replay(options, current, Console()))
+    if played.stopped_ms is not None:
+        raise typer.Exit(130)
 
 
 def verify(

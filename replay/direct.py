@@ -12,7 +12,7 @@ from typing import Any
 from limelight.engine.frame_encoder import FrameEncoder
 from limelight.engine.score import Rejected, Score
 from limelight.engine.scorer import Scorer
-from limelight.replay.player import mark_interval_ms
+from limelight.replay.marks import mark_interval_ms
 from limelight.replay.recording import Recording
 from limelight.replay.script import ScriptedMessage, script
 from limelight.streams.assembly import PartitionAssembly

@@ -10,8 +10,10 @@ from typing import Any
 from limelight.engine.errors import LimelightError
 from limelight.replay.demo_state import DemoState
 from limelight.replay.observer import Watcher, observe
+from limelight.replay.pace import Pace
 from limelight.replay.player import play
 from limelight.replay.recording import Recording
+from limelight.replay.sources.recordings import recordings_source
 from limelight.replay.system import LiveSystem
 
 # Without any change for this long, something is stuck.
@@ -41,7 +43,10 @@ async def play_through(
         Stalled, ChildDied, MalformedRecording: what went wrong.
     """
     settings = system.settings
-    playing = play(recordings, settings, base_ms=base_ms, speed=speed, on_progress=on_progress)
+    source = recordings_source(recordings, settings, base_ms=base_ms, speed=speed)
+    playing = play(
+        source, settings, Pace(speed), on_progress=lambda at_ms: on_progress(at_ms - base_ms)
+    )
     async with (
         running_task(observe(settings.kafka, state, *watchers)) as observing,
         running_task(playing) as sending,
@@ -54,7 +59,7 @@ async def play_through(
             if observing.done():
                 observing.result()
             if sending.done():
-                state.events_in = sending.result()
+                state.events_in = sending.result().sent
             now_s = time.monotonic()
             if state.progress() != before:
                 before, changed_s = state.progress(), now_s

@@ -14,8 +14,10 @@ from itertools import groupby
 import orjson
 
 from limelight.replay.frames import FrameReader, segment_frame_offsets
+from limelight.replay.marks import MARK_GRID_MS, Marks, closing_mark_ms
 from limelight.replay.readers.lines import CommentLine
 from limelight.replay.recording import Recording
+from limelight.replay.scripted_message import ScriptedMessage as ScriptedMessage
 from limelight.streams.records import (
     Comment,
     Engagement,
@@ -23,31 +25,19 @@ from limelight.streams.records import (
     Headers,
     RoomEnd,
     Speech,
-    Watermark,
     to_json,
 )
-from limelight.streams.topics import MARKED_SOURCE_TOPICS, partition_of
+from limelight.streams.topics import partition_of
 from limelight.streams.user_ids import hash_user
 
-COMMENT_LIST_MS = 2_000
+# On the marks' grid, so that a mark never parts a list.
+COMMENT_LIST_MS = MARK_GRID_MS
 FRAMES_A_SEGMENT = 3
 JPEG_QUALITY = 85
 # Encoders look at 224 pixels; a frame of this size stays far below Kafka's usual message limit.
 MAX_SIDE_PIXELS = 640
 MAX_COMMENT_LIST_BYTES = 200_000
 _COUNTS = frozenset(Engagement.model_fields) - {"room_id", "streamer_id", "room_started_ms", "paid"}
-
-
-@dataclass(frozen=True, slots=True)
-class ScriptedMessage:
-    """One message to send when event time reaches `at_ms`; `topic` without prefix."""
-
-    at_ms: int
-    topic: str
-    partition: int
-    key: bytes | None
-    value: bytes
-    headers: Headers
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,10 +69,13 @@ def script(
     mark_interval_ms: int,
     closing_delay_ms: int,
     user_key: bytes,
+    from_ms: int | None = None,
+    to_ms: int | None = None,
 ) -> Iterator[ScriptedMessage]:
     """Every message of the recordings and the marks between them, in event-time order.
 
-    User ids are hashed with `user_key` before they go anywhere.
+    User ids are hashed with `user_key` before they go anywhere. With `from_ms` or `to_ms` only the
+    messages due in `[from_ms, to_ms)`; a room that ends at `to_ms` ends.
 
     Raises:
         ValueError: no recordings, two with one room id, or marks off the comments' grid.
@@ -93,44 +86,37 @@ def script(
     ids = [recording.room_id for recording in recordings]
     if len(set(ids)) < len(ids):
         raise ValueError(f"replay: found a room id twice among {sorted(ids)}, expected each once")
-    if mark_interval_ms <= 0 or mark_interval_ms % COMMENT_LIST_MS:
-        raise ValueError(
-            f"mark_interval_ms: found {mark_interval_ms}, expected a multiple of {COMMENT_LIST_MS}"
-        )
+    start_ms = base_ms if from_ms is None else max(base_ms, from_ms)
+    # A list may hold comments of all of its two seconds, so marks begin with the grid's cell.
+    start_ms -= (start_ms - base_ms) % MARK_GRID_MS
+    marks = Marks(start_ms, interval_ms=mark_interval_ms, partitions=partitions)
     rooms = [
         _Room(recording, base_ms, partition_of(recording.room_id, partitions), user_key)
         for recording in recordings
     ]
-    streams = [_room_messages(room, segment_ms) for room in rooms]
+    first_ms = start_ms if from_ms is None else from_ms
+    streams = [_room_messages(room, segment_ms, first_ms) for room in rooms]
     merged = heapq.merge(*streams, key=lambda message: message.at_ms)
-    # A topic that has stood still for long believes a second mark, not a first one.
-    yield from _marks(base_ms - 1, partitions)
-    next_mark_ms = base_ms
+    yield from marks.first()
     for message in merged:
-        while next_mark_ms <= message.at_ms:
-            yield from _marks(next_mark_ms, partitions)
-            next_mark_ms += mark_interval_ms
+        if message.at_ms < first_ms:
+            continue
+        if to_ms is not None and message.at_ms >= to_ms:
+            if message.at_ms > to_ms:
+                break
+            if message.value:
+                continue  # the end of a room is no longer a message of the interval's end
+        yield from marks.up_to(message.at_ms)
         yield message
     last_ms = base_ms + max(recording.duration_ms for recording in recordings)
-    yield from _marks(closing_mark_ms(last_ms, segment_ms, closing_delay_ms), partitions)
+    last_ms = last_ms if to_ms is None else min(last_ms, to_ms)
+    yield from marks.last(last_ms, closing_mark_ms(last_ms, segment_ms, closing_delay_ms))
 
 
-def closing_mark_ms(last_ms: int, segment_ms: int, closing_delay_ms: int) -> int:
-    """The mark that closes every room's last segment, whatever its phase."""
-    return last_ms + segment_ms + closing_delay_ms
-
-
-def _marks(mark_ms: int, partitions: int) -> Iterator[ScriptedMessage]:
-    headers = Watermark(mark_ms).encode()
-    for topic in MARKED_SOURCE_TOPICS:
-        for partition in range(partitions):
-            yield ScriptedMessage(mark_ms, topic, partition, None, b"", headers)
-
-
-def _room_messages(room: _Room, segment_ms: int) -> Iterator[ScriptedMessage]:
+def _room_messages(room: _Room, segment_ms: int, first_ms: int) -> Iterator[ScriptedMessage]:
     end_ms = room.base_ms + room.recording.duration_ms
     yield from heapq.merge(
-        _frames(room, segment_ms),
+        _frames(room, segment_ms, first_ms),
         _speech(room),
         _comments(room),
         _engagement(room),
@@ -140,7 +126,7 @@ def _room_messages(room: _Room, segment_ms: int) -> Iterator[ScriptedMessage]:
     yield room.message(end_ms, "comments", b"", end.encode())
 
 
-def _frames(room: _Room, segment_ms: int) -> Iterator[ScriptedMessage]:
+def _frames(room: _Room, segment_ms: int, first_ms: int) -> Iterator[ScriptedMessage]:
     recording = room.recording
     if recording.video is None:
         return
@@ -149,7 +135,8 @@ def _frames(room: _Room, segment_ms: int) -> Iterator[ScriptedMessage]:
         start_ms + centre_ms - recording.video.offset_ms
         for start_ms in range(0, recording.duration_ms, segment_ms)
         for centre_ms in centres
-        if start_ms + centre_ms < recording.duration_ms
+        if room.base_ms + start_ms + centre_ms >= first_ms
+        and start_ms + centre_ms < recording.duration_ms
         and start_ms + centre_ms >= recording.video.offset_ms
     ]
     with FrameReader(recording.video.path) as reader:

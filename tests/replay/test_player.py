@@ -12,9 +12,13 @@ import orjson
 import pytest
 
 from limelight.replay.demo import bundled_recordings
-from limelight.replay.player import _read_ahead, mark_interval_ms, play
+from limelight.replay.marks import mark_interval_ms
+from limelight.replay.pace import Pace
+from limelight.replay.player import play
 from limelight.replay.recording import MalformedRecording, load_recording
-from limelight.replay.script import ScriptedMessage
+from limelight.replay.scripted_message import ScriptedMessage
+from limelight.replay.sources.recordings import recordings_source
+from limelight.replay.sources.source import read_ahead
 from limelight.streams.broker import embedded_broker, embedded_kafka, free_port
 from limelight.streams.kafka import make_consumer
 from limelight.streams.settings import Settings
@@ -32,7 +36,7 @@ def is_reading() -> bool:
 
 async def test_messages_come_in_their_order_and_the_thread_ends_with_them() -> None:
     messages = [make_message(number) for number in range(1_000)]
-    async with aclosing(_read_ahead(iter(messages))) as ahead:
+    async with aclosing(read_ahead(iter(messages))) as ahead:
         assert [message async for message in ahead] == messages
     assert not is_reading()
 
@@ -44,7 +48,7 @@ async def test_an_error_while_reading_comes_after_what_was_read_before_it() -> N
 
     given = []
     with pytest.raises(MalformedRecording, match=r"^c.csv, line 5: found 'oops'"):
-        async with aclosing(_read_ahead(broken())) as ahead:
+        async with aclosing(read_ahead(broken())) as ahead:
             async for message in ahead:
                 given.append(message.at_ms)
     assert given == [0, 1, 2]
@@ -61,7 +65,7 @@ async def test_a_cancelled_reader_leaves_no_thread_and_has_not_read_far_ahead() 
             yield make_message(number)
 
     async def take_some() -> None:
-        async with aclosing(_read_ahead(endless())) as ahead:
+        async with aclosing(read_ahead(endless())) as ahead:
             async for message in ahead:
                 if message.at_ms == 9:
                     taken.set()
@@ -86,11 +90,6 @@ def test_about_five_marks_a_second_of_real_time_on_the_comments_grid(speed, expe
     assert mark_interval_ms(speed) == expected_ms
 
 
-async def test_a_negative_speed_is_refused() -> None:
-    with pytest.raises(ValueError, match="speed: found -1"):
-        await play([], Settings(), base_ms=BASE_MS, speed=-1)
-
-
 @asynccontextmanager
 async def broker(folder: Path) -> AsyncIterator[Settings]:
     kafka = embedded_kafka(free_port())
@@ -109,7 +108,8 @@ async def test_what_is_counted_as_sent_is_on_the_topics(tmp_path: Path) -> None:
     found: dict[str, list[str]] = {"comments": [], "asr": []}
     records: Counter[str] = Counter()
     async with broker(tmp_path) as settings:
-        sent = await play([recording], settings, base_ms=BASE_MS, speed=0, on_progress=told.append)
+        source = recordings_source([recording], settings, base_ms=BASE_MS, speed=0)
+        played = await play(source, settings, Pace(0), on_progress=told.append)
         consumer = make_consumer(settings.kafka, *found, group_id=None)
         await consumer.start()
         try:
@@ -127,9 +127,10 @@ async def test_what_is_counted_as_sent_is_on_the_topics(tmp_path: Path) -> None:
         "comments": comments,
         "asr": speech,
     }
-    assert sent == records
+    assert played.sent == records
+    assert played.stopped_ms is None
     assert told == sorted(told)
-    assert told[-1] == recording.duration_ms
+    assert told[-1] == played.at_ms == BASE_MS + recording.duration_ms
 
 
 @pytest.mark.broker
@@ -142,7 +143,8 @@ async def test_a_recording_that_breaks_off_ends_the_replay(
     )
     async with broker(tmp_path) as settings:
         with pytest.raises(MalformedRecording, match=r"^c.csv, line 3: found 'oops'"):
-            await play([load_recording(folder)], settings, base_ms=BASE_MS, speed=0)
+            source = recordings_source([load_recording(folder)], settings, base_ms=BASE_MS, speed=0)
+            await play(source, settings, Pace(0))
     assert not is_reading()
 
 
@@ -151,14 +153,9 @@ async def test_a_replay_that_is_cancelled_leaves_no_thread(tmp_path: Path) -> No
     recordings = [load_recording(folder) for folder in bundled_recordings()]
     under_way = asyncio.Event()
     async with broker(tmp_path) as settings:
+        source = recordings_source(recordings, settings, base_ms=BASE_MS, speed=1)
         playing = asyncio.create_task(
-            play(
-                recordings,
-                settings,
-                base_ms=BASE_MS,
-                speed=1,
-                on_progress=lambda offset_ms: under_way.set(),
-            )
+            play(source, settings, Pace(1), on_progress=lambda at_ms: under_way.set())
         )
         async with asyncio.timeout(20):
             await under_way.wait()

@@ -259,3 +259,38 @@ def test_what_ends_with_the_recording_is_sent_in_its_last_segment(short: Recordi
     for record in (*speech, *counts):
         assert record["room_started_ms"] == start_ms
         assert record["start_ms"] <= record["end_ms"] < start_ms + 8_000
+
+
+@pytest.mark.parametrize("cut_ms", [1, 5_000, 7_001, 8_000])
+def test_two_parts_of_a_replay_send_what_the_whole_one_does_once_each(
+    make_recording: Make, make_video: Callable[..., Path], cut_ms: int
+) -> None:
+    lines = [f"{k * 90},u{k},text {k}" for k in range(100)]
+    folder = make_recording("")
+    make_video(folder / "film.mp4", 9, rate=4)
+    make_recording(
+        '[comments]\nfile="c.csv"\n[video]\nfile="film.mp4"\n[asr]\nfile="s.vtt"\n',
+        c_csv="\n".join(["time_ms,user,text", *lines]) + "\n",
+        s_vtt="WEBVTT\n\n00:01.000 --> 00:05.000\none\n\n00:05.000 --> 00:08.000\ntwo\n",
+    )
+    recordings = [load_recording(folder)]
+    cut = BASE_MS + cut_ms
+    whole = play(recordings, segment_ms=3_000)
+    before = play(recordings, segment_ms=3_000, to_ms=cut)
+    after = play(recordings, segment_ms=3_000, from_ms=cut)
+    data = [[each for each in part if not is_mark(each)] for part in (before, after)]
+    assert data[0] + data[1] == [each for each in whole if not is_mark(each)]
+    assert {each.topic for each in data[1]} >= {"frames", "comments"}
+    assert all(each.at_ms < cut for each in data[0])
+    assert all(each.at_ms >= cut for each in data[1])
+    for part in (before, after):
+        assert_marks_part_the_data(part)
+    # Only a first part's closing marks lie behind the cut, for nobody goes on after those.
+    assert all(event_times(each)[0] <= cut for each in before[:-12] if is_mark(each))
+
+
+def test_a_room_that_ends_where_the_interval_ends_does_end(short: Recording) -> None:
+    kinds = [header_map(each.headers).get("kind") for each in play([short], to_ms=BASE_MS + 8_000)]
+    assert kinds.count("room-end") == 1
+    kinds = [header_map(each.headers).get("kind") for each in play([short], to_ms=BASE_MS + 7_999)]
+    assert kinds.count("room-end") == 0
