@@ -48,38 +48,67 @@ def evaluate(
         ValueError: no room has a measured segment, or lengths differ.
     """
     _check_lengths(predicted, measured)
-    taus: list[float] = []
-    for ctr, actual in zip(predicted, measured, strict=True):
-        for start in range(0, len(actual) - window_length + 1, window_length):
-            window = slice(start, start + window_length)
-            known = ~np.isnan(actual[window])
-            if known.sum() < 2:
-                taus.append(np.nan)
-                continue
-            found = kendall_tau(
-                np.asarray(ctr[window][known], np.float64)[None],
-                np.asarray(actual[window][known], np.float64)[None],
-            )
-            taus.append(float(found[0]))
-    mean, undefined = mean_where_defined(np.array(taus, np.float64))
+    taus = np.concatenate([np.empty(0), *window_taus(predicted, measured, window_length)])
+    mean, undefined = mean_where_defined(taus)
     ctrs = np.concatenate([np.asarray(each, np.float64) for each in predicted])
     actuals = np.concatenate([np.asarray(each, np.float64) for each in measured])
     known = ~np.isnan(actuals)
     if not known.any():
         raise ValueError("ctr: found only NaN, expected at least one measured segment")
     ctrs, actuals = ctrs[known], actuals[known]
-    clipped = ctrs.clip(1e-7, 1 - 1e-7)
-    log_loss = -(actuals * np.log(clipped) + (1 - actuals) * np.log(1 - clipped)).mean()
     positive = actuals > 0
     has_clicks = bool(positive.any())
     return Evaluation(
         tau=float(mean),
         windows=len(taus) - undefined,
         undefined=undefined,
-        log_loss=float(log_loss),
+        log_loss=float(log_losses(ctrs, actuals).mean()),
         mean_ratio=float((ctrs[positive] / actuals[positive]).mean()) if has_clicks else math.nan,
         ratio_of_means=float(ctrs.mean() / actuals.mean()) if has_clicks else math.nan,
     )
+
+
+def window_taus(
+    predicted: Sequence[NDArray[np.floating]],
+    measured: Sequence[NDArray[np.floating]],
+    window_length: int,
+) -> list[Floats]:
+    """Kendall's tau of each room's windows, NaN where fewer than two segments are measured.
+
+    Windows follow each other without overlap; what is left at a room's end has none.
+    """
+    counts = [len(actual) // window_length for actual in measured]
+    whole = [count * window_length for count in counts]
+    ours, theirs = (
+        np.concatenate(
+            [np.empty(0, np.float32), *(row[:end] for row, end in zip(rows, whole, strict=True))]
+        ).reshape(-1, window_length)
+        for rows in (predicted, measured)
+    )
+    taus = known_taus(ours, theirs)
+    return np.split(taus, np.cumsum(counts)[:-1]) if counts else []
+
+
+def known_taus(predicted: NDArray[np.floating], measured: NDArray[np.floating]) -> Floats:
+    """(B,) Kendall's tau of rows of (B, N) over what is not NaN in `measured`; NaN if undefined."""
+    known = ~np.isnan(measured)
+    counts = known.sum(axis=1)
+    taus = np.full(len(measured), np.nan)
+    # The kernel takes rows of one length: those with as many known go together.
+    for count in np.unique(counts[counts >= 2]):
+        rows = counts == count
+        of_rows = known & rows[:, None]
+        taus[rows] = kendall_tau(
+            predicted[of_rows].reshape(-1, count), measured[of_rows].reshape(-1, count)
+        )
+    return taus
+
+
+def log_losses(ctr: NDArray[np.floating], actual: NDArray[np.floating]) -> Floats:
+    """(n,) nats of each measured CTR under the predicted one, finite even where that is 0 or 1."""
+    clipped = np.asarray(ctr, np.float64).clip(1e-7, 1 - 1e-7)
+    losses: Floats = -(actual * np.log(clipped) + (1 - actual) * np.log(1 - clipped))
+    return losses
 
 
 @torch.no_grad()

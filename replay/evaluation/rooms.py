@@ -19,9 +19,12 @@ class JudgedRoom:
         present: (S, 2) bool; False where a segment has no picture, no text.
         predictions: (S,) float32 CTR of each model by its name; every room has the same names.
         category: what kind of room it is, empty if nobody knows.
+        intervals: (n, 2) int64 event times [start_ms, end_ms) that people marked as highlights, in
+            order; None where nobody looked, which is not the same as none found.
 
     Raises:
-        ValueError: lengths that differ, or a prediction that is not finite.
+        ValueError: lengths that differ, segments or intervals out of order, or a prediction that
+            is not finite.
     """
 
     room_id: str
@@ -34,6 +37,7 @@ class JudgedRoom:
     present: NDArray[np.bool_]
     predictions: dict[str, NDArray[np.float32]] = field(default_factory=dict)
     category: str = ""
+    intervals: NDArray[np.int64] | None = None
 
     def __len__(self) -> int:
         return len(self.measured)
@@ -59,3 +63,14 @@ class JudgedRoom:
                     f"room {self.room_id}: prediction of {name}: found {predicted[at]} in segment"
                     f" {at}, expected a finite number"
                 )
+        if (np.diff(self.start_ms) <= 0).any():
+            at = int(np.argmax(np.diff(self.start_ms) <= 0))
+            raise ValueError(
+                f"room {self.room_id}: start_ms: found {self.start_ms[at + 1]} after"
+                f" {self.start_ms[at]}, expected ascending times"
+            )
+        if self.intervals is not None and (np.diff(self.intervals.ravel()) < 0).any():
+            raise ValueError(
+                f"room {self.room_id}: intervals: found {self.intervals.tolist()}, expected pairs"
+                " of start and end, in order and apart"
+            )
