@@ -17,6 +17,7 @@ from limelight.replay.feature_log.commands import log_app
 from limelight.replay.load_commands import load
 from limelight.replay.recording_commands import record_app
 from limelight.replay.registry.commands import models_app
+from limelight.replay.retraining.commands import retrain
 from limelight.replay.training_commands import simulate_app, tables, train
 from limelight.streams.bench_commands import bench_app
 from limelight.streams.dead_letter_commands import dlq_app
@@ -41,6 +42,7 @@ app.command()(verify)
 app.command()(load)
 app.command()(train)
 app.command()(tables)
+app.command()(retrain)
 
 logger = logging.getLogger(__name__)
 

@@ -72,6 +72,9 @@ comment_lag_seconds = Histogram(
     buckets=(2, 4, 6, 8, 10, 12, 15, 20, 25, 30),
 )
 highlights_total = Counter("limelight_highlights_total", "Highlight events", ["kind"])
+retraining_runs_total = Counter(
+    "limelight_retraining_runs_total", "Retraining runs that ended", ["outcome"]
+)
 pushes_total = Counter("limelight_pushes_total", "Push attempts", ["outcome"])
 push_latency_seconds = Histogram(
     "limelight_close_to_delivery_seconds", "Segment close to delivery", buckets=_LATENCY_BUCKETS

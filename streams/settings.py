@@ -189,6 +189,39 @@ class RegistrySettings(_Section):
     root: str = Field("", description="a folder or fsspec URL that commands and engines can read")
 
 
+class RetrainingSettings(_Section):
+    """What `limelight retrain` learns from, and what it asks of a candidate."""
+
+    work: str = Field("limelight-retraining", description="a folder of this machine for its runs")
+    config: str = Field("", description="a TOML file of training settings; empty has its own")
+    hours: float = Field(168.0, gt=0, description="how much of the log a run looks at")
+    test_share: float = Field(0.2, gt=0, lt=1, description="the newest part, to judge on")
+    validation_share: float = Field(0.15, gt=0, lt=1, description="of what is left, the newest")
+    processes: int = Field(1, ge=1, description="torchrun starts so many to train")
+    # A champion whose tau has fallen by less than this since it was registered is left alone.
+    when_worse_by: float = Field(0.0, ge=0)
+    # The gate: Kendall's tau, and mean predicted over mean measured CTR.
+    margin: float = Field(0.005, ge=0)
+    calibration_low: float = Field(0.9, gt=0)
+    calibration_high: float = Field(1.1, gt=0)
+    slice_bound: float = Field(0.05, ge=0)
+    min_slice_rooms: int = Field(20, ge=1)
+    min_windows: int = Field(50, ge=1)
+    # The challenger on live rooms.
+    shadow_s: float = Field(3_600.0, ge=0, description="0 promotes without a shadow")
+    shadow_limit_s: float = Field(21_600.0, gt=0)
+    shadow_bound: float = Field(0.01, ge=0)
+    min_shadow_windows: int = Field(50, ge=1)
+
+    @model_validator(mode="after")
+    def _bounds_are_in_order(self) -> "RetrainingSettings":
+        if self.calibration_low >= self.calibration_high:
+            raise ValueError("calibration_low: expected less than calibration_high")
+        if self.shadow_limit_s < self.shadow_s:
+            raise ValueError("shadow_limit_s: expected at least shadow_s")
+        return self
+
+
 class MetricsSettings(_Section):
     host: str = "127.0.0.1"
     port: int = Field(0, ge=0, le=65535, description="0 switches the metrics server off")
@@ -214,6 +247,7 @@ class Settings(BaseSettings):
     privacy: PrivacySettings = PrivacySettings()
     featurelog: FeaturelogSettings = FeaturelogSettings()
     registry: RegistrySettings = RegistrySettings()
+    retraining: RetrainingSettings = RetrainingSettings()
     metrics: MetricsSettings = MetricsSettings()
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
 
