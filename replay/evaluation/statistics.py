@@ -105,8 +105,9 @@ def judge(rooms: Sequence[JudgedRoom], models: Sequence[str], options: Evaluatio
     viewers = np.concatenate([np.asarray(room.viewers, np.float64) for room in rooms])
     clicks = np.concatenate([np.asarray(room.clicks, np.float64) for room in rooms])
     counted = viewers > 0
-    positive = np.where(counted, clicks, measured)
-    negative = np.where(counted, viewers - clicks, 1 - measured)
+    ctr = measured.astype(np.float64)
+    positive = np.where(counted, clicks, ctr)
+    negative = np.where(counted, viewers - clicks, 1 - ctr)
     unknown = np.isnan(measured)
     positive[unknown] = negative[unknown] = 0
     best = [best_segments(room.measured, options.top_share) for room in rooms]
