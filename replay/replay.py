@@ -18,6 +18,7 @@ from limelight.replay.player import Played, play
 from limelight.replay.recording import load_recording
 from limelight.replay.sources.recordings import recordings_source
 from limelight.replay.sources.source import Source
+from limelight.replay.sources.topics import topics_source
 from limelight.streams.kafka import create_topics
 from limelight.streams.settings import KafkaSettings, Settings
 
@@ -85,7 +86,26 @@ async def open_source(options: ReplayOptions, settings: Settings) -> Source:
             f"replay: found --to {shown_event_time(options.to_ms or 0)}, expected a time behind"
             f" --from {shown_event_time(options.from_ms or 0)}"
         )
-    return _from_recordings(options, settings)
+    if options.recordings:
+        return _from_recordings(options, settings)
+    if options.start_at_ms is not None and options.from_ms is None:
+        raise ValueError(
+            "--start-at: found it without --from, expected the time that is to be sent as it"
+        )
+    shift_ms = 0
+    if options.start_at_ms is not None and options.from_ms is not None:
+        shift_ms = options.start_at_ms - options.from_ms
+    if options.source_kafka is None:
+        raise ValueError("replay: found no Kafka to read from, expected one for --topics")
+    return await topics_source(
+        options.source_kafka,
+        settings,
+        speed=options.speed,
+        room_ids=options.room_ids,
+        from_ms=options.from_ms,
+        to_ms=options.to_ms,
+        shift_ms=shift_ms,
+    )
 
 
 def _from_recordings(options: ReplayOptions, settings: Settings) -> Source:
@@ -132,7 +152,6 @@ def _progress(console: Console) -> Progress:
     return Progress(
         TextColumn("{task.fields[state]:>9}"),
         BarColumn(),
-        TextColumn("{task.percentage:>3.0f}%"),
         TextColumn("{task.fields[at]}  {task.fields[reached]}  {task.fields[sent]:,} records"),
         TimeElapsedColumn(),
         TextColumn("[dim]{task.fields[keys]}"),
