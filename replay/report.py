@@ -1,22 +1,17 @@
 """`report.html`: one self-contained page with each room's curves and its highlights."""
 
-import base64
-import io
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import jinja2
-
 from limelight.engine.score import Score
 from limelight.replay.demo_state import DemoState
 from limelight.replay.frames import read_frames
+from limelight.replay.page import clock, jpeg_url, round_top, template, tick_ms
 from limelight.replay.recording import Recording
 
 CHART_WIDTH, CHART_HEIGHT = 1000, 220
-KEY_FRAME_WIDTH = 320
 COMMENTS_SHOWN = 8
 
 
@@ -71,14 +66,7 @@ def write_report(
     segment_ms: int,
 ) -> Path:
     """Write the page about recordings that were played from `base_ms` on, and give its path."""
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(Path(__file__).parent),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    page = environment.get_template("report.html.j2").render(
+    page = template("report.html.j2").render(
         rooms=[_chart(recording, state, base_ms, segment_ms) for recording in recordings],
         summary=state.summary(),
         width=CHART_WIDTH,
@@ -102,7 +90,7 @@ def _chart(recording: Recording, state: DemoState, base_ms: int, segment_ms: int
         return " ".join(f"{x(t)},{round((1 - v) * CHART_HEIGHT, 1)}" for t, v in values)
 
     known_ctrs = [*(score.ctr for score in scores), *room.measured.values(), *room.true.values()]
-    top_ctr = _round_top(known_ctrs)
+    top_ctr = round_top(known_ctrs)
 
     def known(ctrs: dict[int, float]) -> str:
         """The line of CTRs by their segment's start."""
@@ -131,8 +119,8 @@ def _chart(recording: Recording, state: DemoState, base_ms: int, segment_ms: int
         ],
         cards=_cards(recording, highlights, base_ms),
         ticks=[
-            (x(t), _clock(t - base_ms))
-            for t in range(base_ms, start_ms + span_ms, _tick_ms(span_ms))
+            (x(t), clock(t - base_ms))
+            for t in range(base_ms, start_ms + span_ms, tick_ms(span_ms))
             if t >= start_ms
         ],
         trained=any(score.decided_by == "network" for score in scores),
@@ -140,21 +128,10 @@ def _chart(recording: Recording, state: DemoState, base_ms: int, segment_ms: int
     )
 
 
-def _round_top(ctrs: list[float]) -> float:
-    """Where the scale of the CTR curves ends: the next 10 % above them."""
-    return math.ceil(max(ctrs, default=1.0) * 10 + 1e-9) / 10
-
-
 def _bar(score: Score, x: Any, most: int) -> tuple[float, float, float]:
     """x, width and height of a segment's comment bar; at most a third of the chart."""
     height = score.reasons.comment_count / most * CHART_HEIGHT / 3 if most else 0.0
     return x(score.start_ms), round(x(score.end_ms) - x(score.start_ms), 1), round(height, 1)
-
-
-def _tick_ms(span_ms: int) -> int:
-    return next(
-        (step for step in (60_000, 120_000, 300_000, 600_000) if span_ms / step <= 12), 3_600_000
-    )
 
 
 def _cards(recording: Recording, highlights: list[dict[str, Any]], base_ms: int) -> list[Card]:
@@ -165,8 +142,8 @@ def _cards(recording: Recording, highlights: list[dict[str, Any]], base_ms: int)
         cards.append(
             Card(
                 label=f"H{number}",
-                start=_clock(data["start_ms"] - base_ms),
-                end=_clock(data["end_ms"] - base_ms),
+                start=clock(data["start_ms"] - base_ms),
+                end=clock(data["end_ms"] - base_ms),
                 state=data["kind"],
                 reason=data["reason"],
                 picture=pictures.get(event["subject"]),
@@ -182,7 +159,7 @@ def _comments(recording: Recording, peak_offset_ms: int) -> list[str]:
         (line for line in recording.read_comments() if line.offset_ms >= peak_offset_ms),
         key=lambda line: line.offset_ms,
     )
-    return [f"{_clock(line.offset_ms)}  {line.text}" for line in lines[:COMMENTS_SHOWN]]
+    return [f"{clock(line.offset_ms)}  {line.text}" for line in lines[:COMMENTS_SHOWN]]
 
 
 def _key_frames(
@@ -200,15 +177,5 @@ def _key_frames(
     }
     pictures = {}
     for frame in read_frames(recording.video.path, sorted(wanted), loop=recording.video.loop):
-        picture = frame.image
-        picture.thumbnail((KEY_FRAME_WIDTH, KEY_FRAME_WIDTH))
-        data = io.BytesIO()
-        picture.save(data, "JPEG", quality=80)
-        encoded = base64.b64encode(data.getvalue()).decode()
-        pictures[wanted[frame.offset_ms]] = f"data:image/jpeg;base64,{encoded}"
+        pictures[wanted[frame.offset_ms]] = jpeg_url(frame.image)
     return pictures
-
-
-def _clock(offset_ms: int) -> str:
-    minutes, seconds = divmod(max(0, offset_ms) // 1000, 60)
-    return f"{minutes}:{seconds:02d}"
