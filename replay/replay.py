@@ -95,6 +95,17 @@ async def open_source(options: ReplayOptions, settings: Settings) -> Source:
     shift_ms = 0
     if options.start_at_ms is not None and options.from_ms is not None:
         shift_ms = options.start_at_ms - options.from_ms
+    if options.log_root is not None:
+        from limelight.replay.sources.feature_log import feature_log_source  # of an extra
+
+        return await feature_log_source(
+            options.log_root,
+            settings,
+            room_ids=options.room_ids,
+            from_ms=options.from_ms,
+            to_ms=options.to_ms,
+            shift_ms=shift_ms,
+        )
     if options.source_kafka is None:
         raise ValueError("replay: found no Kafka to read from, expected one for --topics")
     return await topics_source(
