@@ -66,7 +66,9 @@ class Lease:
             )
 
     def renew(self, lease_s: float = LEASE_S) -> None:
-        until_s = self._now_s() + lease_s
+        self._write(self._now_s() + lease_s)
+
+    def _write(self, until_s: float) -> None:
         record = _Record(
             owner=self._owner, host=_host(), pid=os.getpid(), until_ms=round(until_s * 1000)
         )
@@ -74,7 +76,7 @@ class Lease:
         self._until_s = until_s
 
     def give_back(self) -> None:
-        self.renew(lease_s=0.0)
+        self._write(0.0)
 
 
 @contextmanager

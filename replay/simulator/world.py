@@ -22,7 +22,7 @@ from limelight.kernels.energy import SEGMENT_MS
 
 ACTIVITIES = ("talk", "dance", "pk", "product", "idle")
 # What an activity is worth by itself, before intensity; standardised below.
-_APPEAL = np.array([0.0, 1.2, 0.9, -0.3, -1.6])
+APPEAL = (0.0, 1.2, 0.9, -0.3, -1.6)
 # Mean length in segments of 30 s, and how likely each activity follows another.
 _MEAN_SEGMENTS = np.array([3.5, 2.5, 3.0, 3.0, 2.0])
 _FREQUENCY = np.array([0.34, 0.18, 0.16, 0.17, 0.15])
@@ -43,7 +43,8 @@ class WorldConfig:
     """The simulated platform. Shares are of the variance of the true CTR's logit; they add up to 1.
 
     `median_viewers` see a room in a segment, more or less by `viewer_spread` (of the logarithm);
-    the fewer, the noisier the measured CTR. `min_viewers` are needed for a label.
+    the fewer, the noisier the measured CTR. `min_viewers` are needed for a label. `appeal` is what
+    each activity is worth: another one is a platform whose audience has come to like other things.
     """
 
     picture_share: float = 0.55
@@ -56,11 +57,17 @@ class WorldConfig:
     median_viewers: float = 800.0
     viewer_spread: float = 0.8
     min_viewers: int = 100
+    appeal: tuple[float, ...] = APPEAL
 
     def __post_init__(self) -> None:
         shares = (self.picture_share, self.text_share, self.streamer_share)
         if min(shares) < 0 or abs(sum(shares) - 1) > 1e-9:
             raise ValueError(f"shares: found {shares}, expected numbers from 0 that add up to 1")
+        if len(self.appeal) != len(ACTIVITIES) or len(set(self.appeal)) < 2:
+            raise ValueError(
+                f"appeal: found {self.appeal}, expected a number for each of {ACTIVITIES}, not all"
+                " the same"
+            )
         for name in ("num_streamers", "segments_a_room", "min_viewers"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name}: found {getattr(self, name)}, expected at least 1")
@@ -181,7 +188,7 @@ class World:
         activity = _programme(length, rng)
         intensity = _memory(length, _INTENSITY_MEMORY, rng)
         talk = _memory(length, _TALK_MEMORY, rng)
-        appeal = _standardised_appeal()[activity]
+        appeal = _standardised_appeal(config.appeal)[activity]
         picture = np.sqrt(1 - _INTENSITY_SHARE) * appeal + np.sqrt(_INTENSITY_SHARE) * intensity
         liking = streamer.taste[activity]
         known = (
@@ -235,9 +242,9 @@ def _time_shares() -> Floats:
     return shares
 
 
-def _standardised_appeal() -> Floats:
-    shares = _time_shares()
-    centred = _APPEAL - (shares * _APPEAL).sum()
+def _standardised_appeal(worth: tuple[float, ...]) -> Floats:
+    shares, values = _time_shares(), np.array(worth)
+    centred = values - (shares * values).sum()
     appeal: Floats = centred / np.sqrt((shares * centred**2).sum())
     return appeal
 
