@@ -13,6 +13,7 @@ from pydantic import ValidationError
 
 from limelight.engine.errors import LimelightError
 from limelight.replay.commands import demo, replay, verify
+from limelight.replay.evaluation.commands import evaluate
 from limelight.replay.feature_log.commands import log_app
 from limelight.replay.load_commands import load
 from limelight.replay.recording_commands import record_app
@@ -42,6 +43,7 @@ app.command()(verify)
 app.command()(load)
 app.command()(train)
 app.command()(tables)
+app.command()(evaluate)
 app.command()(retrain)
 
 logger = logging.getLogger(__name__)

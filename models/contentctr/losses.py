@@ -129,7 +129,7 @@ def alignment_loss(
         return tokens.sum() * 0.0
     lengths = present.sum(1)  # (B, 2)
     pictures, texts = (_present_first(tokens[:, :, k], present[:, :, k]) for k in (0, 1))
-    cost = _cost(texts, pictures, reading)  # (B, S, S)
+    cost = alignment_cost(texts, pictures, reading)  # (B, S, S)
     orders = _shuffled_orders(lengths[:, 0], cost.shape[2], reading.num_negatives, generator)
     # One DTW call for the true order and the shuffled ones: (B, 1 + negatives, S, S).
     shuffled = cost[:, None].expand(-1, orders.shape[1], -1, -1)
@@ -143,7 +143,7 @@ def alignment_loss(
     return loss
 
 
-def _cost(texts: Tensor, pictures: Tensor, reading: AlignmentReading) -> Tensor:
+def alignment_cost(texts: Tensor, pictures: Tensor, reading: AlignmentReading) -> Tensor:
     """(B, S, S): D of eq. 7, rows are texts."""
     # The kernels take float32; under mixed precision the tokens may be narrower.
     texts, pictures = texts.float(), pictures.float()
