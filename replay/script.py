@@ -10,12 +10,14 @@ import io
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import groupby
+from typing import Protocol
 
 import orjson
+from PIL import Image
 
 from limelight.replay.frames import FrameReader, segment_frame_offsets
 from limelight.replay.marks import MARK_GRID_MS, Marks, closing_mark_ms
-from limelight.replay.readers.lines import CommentLine
+from limelight.replay.readers.lines import CommentLine, EngagementLine, SpeechLine
 from limelight.replay.recording import Recording
 from limelight.replay.scripted_message import ScriptedMessage as ScriptedMessage
 from limelight.streams.records import (
@@ -40,11 +42,28 @@ MAX_COMMENT_LIST_BYTES = 200_000
 _COUNTS = frozenset(Engagement.model_fields) - {"room_id", "streamer_id", "room_started_ms", "paid"}
 
 
+class Told(Protocol):
+    """What a room tells beside its pictures; times in ms since its start. `Recording` is one."""
+
+    @property
+    def room_id(self) -> str: ...
+    @property
+    def streamer_id(self) -> str: ...
+    @property
+    def align_to_start(self) -> bool: ...
+    @property
+    def duration_ms(self) -> int: ...
+
+    def read_speech(self) -> Iterator[SpeechLine]: ...
+    def read_comments(self) -> Iterator[CommentLine]: ...
+    def read_engagement(self) -> Iterator[EngagementLine]: ...
+
+
 @dataclass(frozen=True, slots=True)
-class _Room:
+class ScriptedRoom:
     """A recording as a live room: its ids, and where its messages go."""
 
-    recording: Recording
+    recording: Told
     base_ms: int
     partition: int
     user_key: bytes
@@ -58,6 +77,12 @@ class _Room:
     ) -> ScriptedMessage:
         key = self.recording.room_id.encode()
         return ScriptedMessage(at_ms, topic, self.partition, key, value, headers or [])
+
+    def picture(self, at_ms: int, image: Image.Image) -> ScriptedMessage:
+        told, data = self.recording, io.BytesIO()
+        image.save(data, "JPEG", quality=JPEG_QUALITY)
+        headers = FrameHeaders(told.room_id, told.streamer_id, at_ms, self.started_ms)
+        return self.message(at_ms, "frames", data.getvalue(), headers.encode())
 
 
 def script(
@@ -91,11 +116,14 @@ def script(
     start_ms -= (start_ms - base_ms) % MARK_GRID_MS
     marks = Marks(start_ms, interval_ms=mark_interval_ms, partitions=partitions)
     rooms = [
-        _Room(recording, base_ms, partition_of(recording.room_id, partitions), user_key)
+        ScriptedRoom(recording, base_ms, partition_of(recording.room_id, partitions), user_key)
         for recording in recordings
     ]
     first_ms = start_ms if from_ms is None else from_ms
-    streams = [_room_messages(room, segment_ms, first_ms) for room in rooms]
+    streams = [
+        _room_messages(recording, room, segment_ms, first_ms)
+        for recording, room in zip(recordings, rooms, strict=True)
+    ]
     merged = heapq.merge(*streams, key=lambda message: message.at_ms)
     yield from marks.first()
     for message in merged:
@@ -113,10 +141,19 @@ def script(
     yield from marks.last(last_ms, closing_mark_ms(last_ms, segment_ms, closing_delay_ms))
 
 
-def _room_messages(room: _Room, segment_ms: int, first_ms: int) -> Iterator[ScriptedMessage]:
+def _room_messages(
+    recording: Recording, room: ScriptedRoom, segment_ms: int, first_ms: int
+) -> Iterator[ScriptedMessage]:
+    yield from told_messages(room, _frames(recording, room, segment_ms, first_ms))
+
+
+def told_messages(
+    room: ScriptedRoom, frames: Iterator[ScriptedMessage]
+) -> Iterator[ScriptedMessage]:
+    """A room's messages in event-time order, its pictures among them, and its end."""
     end_ms = room.base_ms + room.recording.duration_ms
     yield from heapq.merge(
-        _frames(room, segment_ms, first_ms),
+        frames,
         _speech(room),
         _comments(room),
         _engagement(room),
@@ -126,8 +163,9 @@ def _room_messages(room: _Room, segment_ms: int, first_ms: int) -> Iterator[Scri
     yield room.message(end_ms, "comments", b"", end.encode())
 
 
-def _frames(room: _Room, segment_ms: int, first_ms: int) -> Iterator[ScriptedMessage]:
-    recording = room.recording
+def _frames(
+    recording: Recording, room: ScriptedRoom, segment_ms: int, first_ms: int
+) -> Iterator[ScriptedMessage]:
     if recording.video is None:
         return
     centres = segment_frame_offsets(segment_ms, FRAMES_A_SEGMENT)
@@ -142,14 +180,11 @@ def _frames(room: _Room, segment_ms: int, first_ms: int) -> Iterator[ScriptedMes
     with FrameReader(recording.video.path) as reader:
         for frame in reader.read(wanted, loop=recording.video.loop):
             at_ms = room.base_ms + recording.video.offset_ms + frame.offset_ms
-            picture = io.BytesIO()
             frame.image.thumbnail((MAX_SIDE_PIXELS, MAX_SIDE_PIXELS))
-            frame.image.save(picture, "JPEG", quality=JPEG_QUALITY)
-            headers = FrameHeaders(recording.room_id, recording.streamer_id, at_ms, room.started_ms)
-            yield room.message(at_ms, "frames", picture.getvalue(), headers.encode())
+            yield room.picture(at_ms, frame.image)
 
 
-def _speech(room: _Room) -> Iterator[ScriptedMessage]:
+def _speech(room: ScriptedRoom) -> Iterator[ScriptedMessage]:
     duration_ms = room.recording.duration_ms
     lines = sorted(room.recording.read_speech(), key=lambda line: line.end_ms)
     for line in lines:
@@ -167,7 +202,7 @@ def _speech(room: _Room) -> Iterator[ScriptedMessage]:
             yield room.message(record.end_ms, "asr", to_json(record))
 
 
-def _comments(room: _Room) -> Iterator[ScriptedMessage]:
+def _comments(room: ScriptedRoom) -> Iterator[ScriptedMessage]:
     duration_ms = room.recording.duration_ms
     lines = [line for line in room.recording.read_comments() if line.offset_ms < duration_ms]
     lines.sort(key=lambda line: line.offset_ms)
@@ -194,7 +229,7 @@ def _split(comments: list[bytes]) -> Iterator[list[bytes]]:
         yield part
 
 
-def _comment(room: _Room, line: CommentLine, number: int) -> bytes:
+def _comment(room: ScriptedRoom, line: CommentLine, number: int) -> bytes:
     return to_json(
         Comment(
             comment_id=f"{number:07d}",
@@ -208,7 +243,7 @@ def _comment(room: _Room, line: CommentLine, number: int) -> bytes:
     )
 
 
-def _engagement(room: _Room) -> Iterator[ScriptedMessage]:
+def _engagement(room: ScriptedRoom) -> Iterator[ScriptedMessage]:
     recording = room.recording
     for line in sorted(recording.read_engagement(), key=lambda line: line.end_ms):
         if line.end_ms > recording.duration_ms:
