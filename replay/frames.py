@@ -77,6 +77,9 @@ class FrameReader:
             self.close()
             raise
         self._frames: Iterator[Any] = iter(())
+        # Pictures before this are left out where no other is made of them; see `_decoded`.
+        self._wanted_pts: int | None = None
+        self._left_out_pts = self._start_pts - 1
         self._shown: Any = None
         self._ahead: Any = None
 
@@ -128,9 +131,14 @@ class FrameReader:
 
     def _frame_at(self, position_ms: int) -> Any:
         """The frame on screen at `position_ms`; None where the file has ended before."""
-        target_pts = self._start_pts + int(position_ms / self._ms_per_tick)
+        target_pts = self._wanted_pts = self._start_pts + int(position_ms / self._ms_per_tick)
         self._move_towards(target_pts)
         self._advance(target_pts)
+        if self._left_out_pts > (self._start_pts - 1 if self._shown is None else self._shown.pts):
+            # Shown for longer than its packet said: it is needed after all.
+            self._wanted_pts = self._shown = self._ahead = None
+            self._move_towards(target_pts)
+            self._advance(target_pts)
         if self._shown is None:
             # The stated start may lie before the first picture.
             self._start_over()
@@ -156,7 +164,7 @@ class FrameReader:
         if has_started and key_frame_pts <= self._shown.pts:
             return
         self._container.seek(seek_pts, stream=self._stream, backward=True)
-        self._frames = self._container.decode(self._stream)
+        self._frames = self._decoded()
         self._shown = self._ahead = None
 
     def _key_frame_before(self, target_pts: int) -> tuple[int, int] | None:
@@ -181,8 +189,28 @@ class FrameReader:
         self._container.close()
         self._container = _open_video(self.path)
         self._stream = _picture_stream(self.path, self._container)
-        self._frames = self._container.decode(self._stream)
+        self._frames = self._decoded()
         self._shown = self._ahead = None
+
+    def _decoded(self) -> Iterator[Any]:
+        """The frames from here on, without most of those that end before the wanted moment.
+
+        About half of a film's pictures are referred to by no other (B-frames, usually). The decoder
+        leaves them out for next to nothing, and all others come out as ever.
+        """
+        self._left_out_pts = self._start_pts - 1
+        for packet in self._container.demux(self._stream):
+            end_pts = None if packet.pts is None else packet.pts + (packet.duration or 0)
+            is_before = (
+                self._wanted_pts is not None
+                and end_pts is not None
+                and bool(packet.duration)
+                and end_pts <= self._wanted_pts
+            )
+            self._stream.codec_context.skip_frame = "NONREF" if is_before else "DEFAULT"
+            if is_before:
+                self._left_out_pts = max(self._left_out_pts, packet.pts)
+            yield from packet.decode()
 
     def _advance(self, target_pts: int) -> None:
         """Decodes until `_shown` is the last frame that starts at or before the target.

@@ -1,7 +1,10 @@
 import os
 from collections.abc import Callable
+from fractions import Fraction
 from pathlib import Path
 
+import av
+import numpy as np
 import pytest
 from PIL.Image import Image
 
@@ -190,3 +193,29 @@ def test_the_whole_film_costs_a_fraction_of_its_pictures(shared_data: Path) -> N
         # 14,315 pictures; a key frame every 2 s, 48 pictures.
         assert reader.decoded_frames <= len(frames) * 48
         assert (len(frames), reader.duration_ms) == (60, 596_458)
+
+
+def test_pictures_left_out_are_those_that_nobody_would_see(tmp_path: Path) -> None:
+    # Frames of uneven length, many of them B-frames, and one that stays for longer than it says.
+    film, pts = tmp_path / "film.mkv", 0
+    rng = np.random.default_rng(3)
+    with av.open(str(film), "w") as file:
+        stream = file.add_stream("libx264", rate=25)
+        stream.width, stream.height, stream.pix_fmt = 64, 48, "yuv420p"
+        stream.options = {"bf": "3", "g": "50", "preset": "veryfast"}
+        stream.codec_context.time_base = Fraction(1, 1_000)
+        for index in range(200):
+            pixels = np.full((48, 64, 3), index, np.uint8)
+            pixels[:, : index % 60] = 255 - index
+            frame = av.VideoFrame.from_ndarray(pixels, format="rgb24")
+            frame.pts, frame.time_base = pts, Fraction(1, 1_000)
+            file.mux(stream.encode(frame))
+            pts += 40 if index % 17 else 900
+        file.mux(stream.encode())
+    with av.open(str(film)) as file:
+        every = [(round(frame.time * 1000), frame.to_image()) for frame in file.decode(video=0)]
+    offsets_ms = sorted(int(each) for each in rng.integers(0, every[-1][0], 150))
+    with FrameReader(film) as reader:
+        for frame in reader.read(offsets_ms[::3], loop=False):
+            shown = [image for at_ms, image in every if at_ms <= frame.offset_ms][-1]
+            assert frame.image.tobytes() == shown.tobytes(), frame.offset_ms
