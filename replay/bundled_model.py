@@ -124,12 +124,29 @@ def train_bundled(options: BundleOptions, work: Path, out: Path, console: Consol
 
 def encoded_rooms(options: BundleOptions, console: Console) -> dict[str, list[LabelledRoom]]:
     """Training, validation and test rooms with the features of the bundled encoders."""
+    world = bundled_world(options.seed)
+    return {
+        name: encoded(world, range(first, first + count), console)
+        for name, first, count in _sets(options)
+    }
+
+
+def encoded(world: World, numbers: range, console: Console) -> list[LabelledRoom]:
+    """The rooms of those numbers, drawn and spoken, with the features of the bundled encoders."""
     frames = tiny_frame_encoder(device=_CPU)
     texts = tiny_text_encoder(device=_CPU, max_tokens=_MAX_TOKENS)
-    sets = _raw_sets(bundled_world(options.seed), options, frames, texts, console)
-    encoders = _encoders(frames, texts)
-    network = TrainedNetwork(ContentCTR(tiny()), LossSettings(), encoders)
-    return {name: _encoded(rooms, network) for name, rooms in sets.items()}
+    network = TrainedNetwork(ContentCTR(tiny()), LossSettings(), _encoders(frames, texts))
+    name = f"{numbers.start} to {numbers.stop - 1}"
+    return _encoded(_raw(world, numbers, frames, texts, name, console), network)
+
+
+def _sets(options: BundleOptions) -> tuple[tuple[str, int, int], ...]:
+    """Name, first number and how many of each set of rooms."""
+    return (
+        ("training", TRAINING_ROOMS, options.rooms),
+        ("validation", VALIDATION_ROOMS, options.held_out_rooms),
+        ("test", TEST_ROOMS, options.held_out_rooms),
+    )
 
 
 def _raw_sets(
@@ -141,11 +158,7 @@ def _raw_sets(
 ) -> dict[str, list[RawRoom]]:
     return {
         name: _raw(world, range(first, first + count), frames, texts, name, console)
-        for name, first, count in (
-            ("training", TRAINING_ROOMS, options.rooms),
-            ("validation", VALIDATION_ROOMS, options.held_out_rooms),
-            ("test", TEST_ROOMS, options.held_out_rooms),
-        )
+        for name, first, count in _sets(options)
     }
 
 

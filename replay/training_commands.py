@@ -39,14 +39,26 @@ def rooms(
     count: Annotated[int, typer.Option(min=1)] = 800,
     first: Annotated[int, typer.Option(min=0, help="The first room's number.")] = 0,
     seed: Annotated[int, typer.Option(min=0, help="Which simulated platform.")] = 0,
+    encoded: Annotated[
+        bool,
+        typer.Option(
+            "--encoded",
+            help="Draw and speak them, with features of the bundled encoders: slower, and what the"
+            " bundled model reads.",
+        ),
+    ] = False,
 ) -> None:
     """Write rooms as features and measured CTRs: what `limelight train` reads."""
+    from rich.console import Console
+
     from limelight.models.datasets.room_files import save_rooms
     from limelight.replay.bundled_model import bundled_world
+    from limelight.replay.bundled_model import encoded as encode
     from limelight.replay.simulator.features import labelled_rooms
 
     # The platform that `recordings` records: a number is the same room in both.
-    made = labelled_rooms(bundled_world(seed), range(first, first + count))
+    world, numbers = bundled_world(seed), range(first, first + count)
+    made = encode(world, numbers, Console()) if encoded else labelled_rooms(world, numbers)
     save_rooms(out, made, note=f"simulated, seed {seed}, rooms {first} to {first + count - 1}")
     typer.echo(f"written: {out}, {count} rooms")
 
