@@ -141,27 +141,27 @@ def _ms(name: str, text: str) -> int | None:
 
 
 def _print(result: "EvaluationResult", console: "Console") -> None:
-    from rich.table import Table
+    from rich.table import Column, Table
     from rich.text import Text
 
     from limelight.replay.evaluation import shown
     from limelight.replay.evaluation.result import MEASURES
 
     whole = result.whole
-    table = Table("measure")
-    for name in result.models:
-        table.add_column(Text(name))
-    for each in whole.differences:
-        table.add_column(Text(f"{each.of} - {each.minus}"))
+    table = Table("measure", *(Column(Text(name)) for name in result.models))
+    for measure in MEASURES:
+        found = [whole.models[name].measures[measure] for name in result.models]
+        table.add_row(measure, *(shown.number(measure, each.value) for each in found))
+    console.print(table)
+    if not whole.differences:
+        return
+    names = [f"{each.of} - {each.minus}" for each in whole.differences]
+    table = Table("difference", *(Column(Text(name), no_wrap=True) for name in names))
     for measure in MEASURES:
         cells = []
-        for name in result.models:
-            found = whole.models[name].measures[measure]
-            cells.append(shown.number(measure, found.value))
-        for difference in whole.differences:
-            value = shown.number(measure, difference.measures[measure].value, signed=True)
-            p = shown.p_value(difference.p_value[measure])
-            mark = "[bold]" if shown.is_clear(difference, measure) else ""
-            cells.append(f"{mark}{value}  p {p}")
+        for each in whole.differences:
+            value = shown.number(measure, each.measures[measure].value, signed=True)
+            mark = "[bold]" if shown.is_clear(each, measure) else ""
+            cells.append(f"{mark}{value}  p {shown.p_value(each.p_value[measure])}")
         table.add_row(measure, *cells)
     console.print(table)
