@@ -44,7 +44,7 @@ def bundled_recordings() -> list[Path]:
 
 
 async def run_demo(options: DemoOptions, settings: Settings, console: Console) -> DemoState:
-    """Play, wait until everything has arrived, and write `summary.json` and `report.html`.
+    """Play, wait until everything has arrived, and write summary, highlights and report.
 
     Raises:
         Stalled, ChildDied, BrokerUnavailable, MalformedRecording: what went wrong; whatever
@@ -88,11 +88,14 @@ async def run_demo(options: DemoOptions, settings: Settings, console: Console) -
         }
         encoded = orjson.dumps(summary, option=orjson.OPT_INDENT_2)
         (options.out_dir / "summary.json").write_bytes(encoded)
+        events = [event for room in state.rooms.values() for event in room.highlights.values()]
+        lines = b"".join(orjson.dumps(event) + b"\n" for event in events)
+        (options.out_dir / "highlights.jsonl").write_bytes(lines)
         write_report(recordings, state, options.out_dir, base_ms=base_ms, segment_ms=segment_ms)
         console.print()
         for line in state.told():
             console.print(line, markup=False, highlight=False)
-        for name in ("summary.json", "report.html"):
+        for name in ("summary.json", "highlights.jsonl", "report.html"):
             console.print(f"written: {options.out_dir / name}", highlight=False)
         if options.keep:
             await _keep(console, system, push.endpoint)

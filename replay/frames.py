@@ -58,11 +58,11 @@ class FrameReader:
         self.path = path
         self.decoded_frames = 0
         self._place = Place(path)
-        self._container = _open_video(path)
+        self._container = open_video(path)
         # A second handle looks for key frames without disturbing the first one's decoder.
-        self._scout = _open_video(path)
+        self._scout = open_video(path)
         try:
-            self._stream = _picture_stream(path, self._container)
+            self._stream = picture_stream(path, self._container)
             self._scout_stream = self._scout.streams[self._stream.index]
             self.width = int(self._stream.codec_context.width)
             self.height = int(self._stream.codec_context.height)
@@ -155,7 +155,7 @@ class FrameReader:
         is_ahead_later = self._ahead is not None and self._ahead.pts > target_pts
         if has_started and (is_ahead_later or self._covers(target_pts)):
             return
-        found = self._key_frame_before(target_pts)
+        found = self.key_frame_before(target_pts)
         if found is None:
             if not has_started:
                 self._start_over()
@@ -167,7 +167,7 @@ class FrameReader:
         self._frames = self._decoded()
         self._shown = self._ahead = None
 
-    def _key_frame_before(self, target_pts: int) -> tuple[int, int] | None:
+    def key_frame_before(self, target_pts: int) -> tuple[int, int] | None:
         """Where to seek, and the key frame one lands on; None if there is none before the target.
 
         Only packets are read for this, nothing is decoded.
@@ -187,8 +187,8 @@ class FrameReader:
     def _start_over(self) -> None:
         """Opens the file anew: an MPEG transport stream cannot seek to its first key frame."""
         self._container.close()
-        self._container = _open_video(self.path)
-        self._stream = _picture_stream(self.path, self._container)
+        self._container = open_video(self.path)
+        self._stream = picture_stream(self.path, self._container)
         self._frames = self._decoded()
         self._shown = self._ahead = None
 
@@ -277,7 +277,7 @@ class FrameReader:
         return False
 
 
-def _open_video(path: Path) -> Any:
+def open_video(path: Path) -> Any:
     expected = "a video that FFmpeg can open"
     with path.open("rb") as file:
         head = file.read(_HEAD_BYTES)
@@ -292,7 +292,7 @@ def _open_video(path: Path) -> Any:
         raise MalformedRecording(path, None, found, expected) from error
 
 
-def _picture_stream(path: Path, container: Any) -> Any:
+def picture_stream(path: Path, container: Any) -> Any:
     """The first video stream that is not a cover picture."""
     for stream in container.streams.video:
         if not stream.disposition & Disposition.attached_pic:

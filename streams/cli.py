@@ -15,6 +15,7 @@ from limelight.engine.errors import LimelightError
 from limelight.replay.commands import demo, replay, verify
 from limelight.replay.evaluation.commands import evaluate
 from limelight.replay.feature_log.commands import log_app
+from limelight.replay.highlight_commands import highlights_app
 from limelight.replay.load_commands import load
 from limelight.replay.recording_commands import record_app
 from limelight.replay.registry.commands import models_app
@@ -37,6 +38,7 @@ app.add_typer(dlq_app, name="dlq")
 app.add_typer(models_app, name="models")
 app.add_typer(bench_app, name="bench")
 app.add_typer(log_app, name="log")
+app.add_typer(highlights_app, name="highlights")
 app.command()(demo)
 app.command()(replay)
 app.command()(verify)
