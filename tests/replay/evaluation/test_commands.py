@@ -24,6 +24,14 @@ from limelight.replay.recording import MalformedRecording, load_recording
 from limelight.replay.simulator.features import FeatureConfig, labelled_rooms
 from limelight.streams.cli import app
 from limelight.streams.settings import Settings
+from tests.replay.feature_log.logs import write
+from tests.replay.feature_log.records import (
+    ENCODER,
+    SEGMENT_MS,
+    START_MS,
+    engagement_record,
+    window_record,
+)
 
 MANIFEST = """\
 room_id = "talk"
@@ -201,3 +209,25 @@ def test_categories_are_of_rooms_and_streamers(rooms_file: Path, tmp_path: Path)
     path.write_text("id,category\na,b\na,c\n")
     with pytest.raises(MalformedRecording, match=r"line 3.*each id once"):
         run(*arguments, "--categories", path)
+
+
+def test_a_feature_log_is_judged_in_its_interval(tmp_path: Path, encoders) -> None:
+    records = [window_record("room", index, index) for index in range(60)]
+    write(str(tmp_path), records)
+    write(str(tmp_path), [engagement_record("room", index, index) for index in range(60)])
+    last_ms = START_MS + 40 * SEGMENT_MS
+    found = load_data([str(tmp_path)], Settings(), encoders, from_ms=START_MS, to_ms=last_ms)
+    assert sum(len(each.room) for each in found) == 40
+    assert found[0].start_ms[0] == START_MS and found[-1].start_ms[-1] == last_ms - SEGMENT_MS
+    assert found[0].encoder == ENCODER
+    known = ~np.isnan(found[0].room.ctr)
+    expected = found[0].clicks[known] / found[0].viewers[known]
+    assert known.any()
+    np.testing.assert_allclose(found[0].room.ctr[known], expected, rtol=1e-6)
+    (model,) = load_models(["tiny"], encoders)
+    config = load_network("tiny").config
+    text = "model tiny: frame encoder tiny: found revision 'r1', expected"
+    with pytest.raises(EncoderMismatch, match=f"{text} '{config.frame_encoder_revision}'"):
+        model.predict(found, lambda count: None)
+    with pytest.raises(EmptyInterval, match="found no segments from"):
+        load_data([str(tmp_path)], Settings(), encoders, to_ms=START_MS - 1, from_ms=0)
