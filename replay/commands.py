@@ -21,6 +21,14 @@ def demo(
     ),
     speed: Speed = 60.0,
     keep: Annotated[bool, typer.Option("--keep", help="Leave everything running.")] = False,
+    learn: Annotated[
+        bool,
+        typer.Option(
+            "--learn",
+            help="Simulated rooms instead, whose audience comes to like other things: a network is"
+            " trained on the log, shadows, is promoted, and finds the moments again.",
+        ),
+    ] = False,
 ) -> None:
     """Play recordings as live rooms through the whole system, and report what it found."""
     from rich.console import Console
@@ -32,6 +40,13 @@ def demo(
     current = settings()
     logs.configure("WARNING" if current.log_level == "INFO" else current.log_level)
     console = Console()
+    if learn:
+        from limelight.replay.learning.loop import LearningOptions, run_learning
+
+        if recording or keep:
+            raise ValueError("demo --learn: found --recording or --keep, expected neither")
+        asyncio.run(run_learning(LearningOptions(out), current, console))
+        return
     folders = recording or bundled_recordings()
     options = DemoOptions(folders, out, speed, keep)
     asyncio.run(run_demo(options, current, console))

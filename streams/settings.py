@@ -198,7 +198,7 @@ class RetrainingSettings(_Section):
     test_share: float = Field(0.2, gt=0, lt=1, description="the newest part, to judge on")
     validation_share: float = Field(0.15, gt=0, lt=1, description="of what is left, the newest")
     processes: int = Field(1, ge=1, description="torchrun starts so many to train")
-    # A champion whose tau has fallen by less than this since it was registered is left alone.
+    # A champion whose tau is below the best that one was registered with by less is left alone.
     when_worse_by: float = Field(0.0, ge=0)
     # The gate: Kendall's tau, and mean predicted over mean measured CTR.
     margin: float = Field(0.005, ge=0)

@@ -28,12 +28,14 @@ def retrain(
 
     from rich.console import Console
     from rich.progress import Progress
+    from transformers.utils.logging import disable_progress_bar
 
     from limelight.models.training.trainer import StepSeen
     from limelight.replay.retraining.service import Retraining
     from limelight.streams import logs, metrics
     from limelight.streams.settings import settings
 
+    disable_progress_bar()  # of loading a few MB
     current = settings()
     logs.configure(current.log_level if every else "WARNING")
     for name, value in (

@@ -6,6 +6,7 @@ on the same rooms even if the log has changed since.
 """
 
 import json
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +21,7 @@ from limelight.replay.retraining.errors import TooLittleData
 
 _PARTS = ("training", "validation", "test")
 _TIMES = "test-times.json"
+_MINUTE_MS = 60_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,25 +82,31 @@ def cut_by_time(
         TooLittleData: it has nothing before that time.
     """
     first_ms, last_ms = log.interval()
-    end_ms = min(until_ms, last_ms)
-    start_ms = max(first_ms, round(end_ms - hours * 3_600_000))
-    if start_ms >= end_ms:
+    minutes = _segments_a_minute(log, first_ms, min(until_ms, last_ms))
+    if not minutes:
         raise TooLittleData(f"{log.root}: found nothing before the time asked for")
-    # The hours that the log's folders name are wider than what is in them.
-    times = np.concatenate(
-        [
-            table["start_ms"].to_numpy()
-            for table in log.files.rows("segments", start_ms, end_ms, ("start_ms",))
-        ]
-        or [np.empty(0, np.int64)]
-    )
-    if not len(times):
-        raise TooLittleData(f"{log.root}: found no segment in the time asked for")
+    end_ms = (max(minutes) + 1) * _MINUTE_MS
+    start_ms = max(min(minutes) * _MINUTE_MS, round(end_ms - hours * 3_600_000))
     # Shares of the segments, not of the clock: a platform is not equally busy at all hours.
-    times.sort()
-    test_at = int(len(times) * (1 - test_share))
-    validation_at = int(test_at * (1 - validation_share))
-    return Cuts(start_ms, int(times[validation_at]), int(times[test_at]), end_ms)
+    kept = sorted(minute for minute in minutes if minute * _MINUTE_MS >= start_ms)
+    share = np.cumsum([minutes[minute] for minute in kept]) / sum(minutes[m] for m in kept)
+    test_at = int(np.searchsorted(share, 1 - test_share))
+    validation_at = int(np.searchsorted(share, (1 - test_share) * (1 - validation_share)))
+    return Cuts(
+        start_ms=start_ms,
+        validation_ms=kept[validation_at] * _MINUTE_MS,
+        test_ms=kept[test_at] * _MINUTE_MS,
+        end_ms=min(end_ms, until_ms),
+    )
+
+
+def _segments_a_minute(log: FeatureLog, start_ms: int, end_ms: int) -> Counter[int]:
+    """How many segments start in each minute since 1970 that has some."""
+    found: Counter[int] = Counter()
+    for table in log.files.rows("segments", start_ms, end_ms, ("start_ms",)):
+        minutes, counts = np.unique(table["start_ms"].to_numpy() // _MINUTE_MS, return_counts=True)
+        found.update(dict(zip(minutes.tolist(), counts.tolist(), strict=True)))
+    return found
 
 
 def collect(

@@ -250,32 +250,38 @@ class RetrainingRun:
         """How the champion does now, and what has changed since it learned."""
         rooms = self._rooms()
         said = self._said(CHAMPION, rooms.test)
-        judged = rooms.judged({self.state.champion: said})
-        found = evaluate_rooms(judged).whole.models[self.state.champion]
+        result = evaluate_rooms(rooms.judged({self.state.champion: said}))
+        found = result.whole.models[self.state.champion]
         self._write("champion.json", {name: asdict(each) for name, each in found.measures.items()})
-        tau, tau_then = found.measures["tau"].value, self._tau_then()
-        then = "" if tau_then is None else f", {tau_then:.4f} when it was registered"
+        tau, best = found.measures["tau"].value, self._best_tau()
+        then = "" if best is None else f", the best champion was registered with {best:.4f}"
         self._around.tell(f"notice: champion {self.state.champion}: tau {tau:.4f}{then}")
         changed = self._drift(rooms.test, said)
         if changed is not None:
             self._write("drift.json", changed.as_json())
             told = ", ".join(f"{name} {changed.psi[name]:.2f}" for name in changed.drifted)
             self._around.tell(f"notice: drift (PSI of 0.25 and more): {told or 'none'}")
-        if self._is_good_enough(tau, tau_then):
+        if result.windows < (least := self._options.min_windows):
+            reason = f"found {result.windows} windows to judge on, expected at least {least}"
+            self._end("skipped", reason)
+        elif self._is_good_enough(tau, best):
             self._end("skipped", f"the champion's tau is {tau:.4f}{then}")
         else:
             prepare(self.folder, self._options.config)
             self._advance("train")
 
-    def _tau_then(self) -> float | None:
+    def _best_tau(self) -> float | None:
+        """The best that the champion or one before it was registered with, None if unknown."""
         if self.state.pointer is None:
             return None
-        tau = self._around.registry.version(self.state.pointer).metrics.get("tau")
-        return tau if isinstance(tau, float) else None
+        registry = self._around.registry
+        champions = {self.state.pointer, *registry.pointers().previous} - {None}
+        taus = [registry.version(str(each)).metrics.get("tau") for each in champions]
+        return max((tau for tau in taus if isinstance(tau, float)), default=None)
 
-    def _is_good_enough(self, tau: float, tau_then: float | None) -> bool:
+    def _is_good_enough(self, tau: float, best: float | None) -> bool:
         limit = self._options.when_worse_by
-        return bool(limit) and tau_then is not None and tau_then - tau < limit
+        return bool(limit) and best is not None and best - tau < limit
 
     def _drift(self, rooms: list[LabelledRoom], said: list[np.ndarray]) -> Drift | None:
         if self.state.pointer is None:
