@@ -9,11 +9,11 @@ STAMP := $(VENV)/.installed
 demo: $(STAMP)  ## play the bundled recordings as live rooms, end to end
 	$(BIN)/limelight demo
 
-# What needs no broker runs on two cores at once. What starts real processes runs alone, for they
-# would take each other's time.
+# Two at once. What starts real processes waits for most of its time; of those each file stays
+# together, for its tests share a running system.
 test: $(STAMP)
 	$(BIN)/python -m pytest -n 2 -m "not broker"
-	$(BIN)/python -m pytest -m broker
+	$(BIN)/python -m pytest -n 2 --dist loadfile -m broker
 
 check: $(STAMP) .typing
 	$(BIN)/ruff check .

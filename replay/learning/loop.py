@@ -57,7 +57,7 @@ class LearningOptions:
     Args:
         change_at: the wave with which taste changes.
         waves_after: how many waves are still played after the first promotion.
-        most_waves: no more than so many in all.
+        most_waves: no more than so many in all; a slow machine trains for many of them.
         training: a TOML file of training settings, empty for retraining's own.
         retraining: changes of retraining's settings.
     """
@@ -67,7 +67,7 @@ class LearningOptions:
     segments: int = 40
     change_at: int = 3
     waves_after: int = 6
-    most_waves: int = 24
+    most_waves: int = 60
     training: str = ""
     retraining: dict[str, Any] | None = None
 

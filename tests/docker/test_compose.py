@@ -126,9 +126,9 @@ def test_all_processes_are_told_the_same_broker_and_partitions() -> None:
             environment["LIMELIGHT_KAFKA_PARTITIONS"],
         )
         for name, environment in environments("docker/compose.yaml").items()
-        if name in ("worker", "engine", "player")
+        if name in ("worker", "engine", "player", "log-writer", "retrain")
     ]
-    assert len(told) == 3
+    assert len(told) == 5
     assert len(set(told)) == 1
     listeners = environments("docker/compose.yaml")["kafka"]["KAFKA_ADVERTISED_LISTENERS"]
     assert f"INTERNAL://{told[0][0]}" in listeners.split(",")
@@ -140,9 +140,11 @@ def test_every_command_is_one_of_the_program() -> None:
     for name, service in services("docker/compose.yaml").items():
         if service["image"].startswith("limelight"):
             command, *arguments = service["command"]
-            assert command in commands
+            found = commands[command]
+            if (inner := getattr(found, "commands", None)) is not None:
+                found = inner[arguments[0]]
             # Parses the options too, without running anything.
-            known = {option for parameter in commands[command].params for option in parameter.opts}
+            known = {option for parameter in found.params for option in parameter.opts}
             assert {word for word in arguments if word.startswith("--")} <= known
             used[name] = command
     assert used == {
@@ -150,6 +152,8 @@ def test_every_command_is_one_of_the_program() -> None:
         "engine": "engine",
         "receiver": "listen",
         "player": "replay",
+        "log-writer": "log",
+        "retrain": "retrain",
     }
 
 
@@ -174,7 +178,39 @@ def test_prometheus_asks_where_the_metrics_are() -> None:
         for name, environment in environments("docker/compose.yaml").items()
         if environment.get("LIMELIGHT_METRICS_HOST") == "0.0.0.0"
     }
-    assert asked == serving == {("worker", "9100"), ("engine", "9100")}
+    assert asked == serving
+    assert {name for name, _ in asked} == {"worker", "engine", "log-writer", "retrain"}
+
+
+def test_engine_log_and_retraining_share_one_folder() -> None:
+    found = services("docker/compose.yaml")
+    mounted = {
+        name: volume.removesuffix(":ro").partition(":")[2]
+        for name in ("engine", "log-writer", "retrain")
+        for volume in found[name]["volumes"]
+        if volume.startswith("learning-data:")
+    }
+    assert mounted == dict.fromkeys(mounted, "/var/lib/limelight/learning")
+    assert len(mounted) == 3
+    for name in ("log-writer", "retrain"):
+        environment = found[name]["environment"]
+        for setting in ("FEATURELOG_ROOT", "REGISTRY_ROOT", "RETRAINING_WORK"):
+            assert environment[f"LIMELIGHT_{setting}"].startswith(mounted[name] + "/")
+
+
+def test_the_schedules_run_a_command_of_the_program() -> None:
+    commands = typer.main.get_command(app).commands  # type: ignore[attr-defined]
+    job = yaml.safe_load((ROOT / "docker/retrain-cronjob.yaml").read_text())
+    spec = job["spec"]["jobTemplate"]["spec"]["template"]["spec"]
+    (container,) = spec["containers"]
+    assert container["args"] == ["retrain"] and "retrain" in commands
+    assert {each["name"] for each in container["env"]} <= setting_names()
+    assert {each["name"] for each in container["volumeMounts"]} == {
+        each["name"] for each in spec["volumes"]
+    }
+    unit = (ROOT / "docker/retrain.service").read_text()
+    assert "ExecStart=/opt/limelight/bin/limelight retrain\n" in unit
+    assert set(re.findall(r"^Environment=(\w+)=", unit, re.MULTILINE)) <= setting_names()
 
 
 def test_no_secret_has_a_value() -> None:
