@@ -6,6 +6,7 @@ Where to go on is asked of the files. Kafka's committed offsets are only for tho
 import asyncio
 import logging
 import signal
+import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -31,6 +32,8 @@ from limelight.streams.topics import Topics
 logger = logging.getLogger(__name__)
 
 MAX_RECORDS_A_FETCH = 500
+# So long nothing is read after everything was.
+MOST_PAUSE_S = 1.0
 # A store that refuses is asked again after this long, doubling up to the most.
 FIRST_RETRY_S, MOST_RETRY_S = 1.0, 60.0
 
@@ -76,6 +79,8 @@ class _Service(ConsumerRebalanceListener):  # type: ignore[misc]
         self._busy = asyncio.Lock()
         self._assigned = asyncio.Event()
         self._failure: BaseException | None = None
+        self._pause_s = min(MOST_PAUSE_S, options.flush_s / 2)
+        self._next_read_s = 0.0
         # Where each partition was read again because offsets were missing.
         self._looked_again: dict[Key, int] = {}
 
@@ -105,6 +110,7 @@ class _Service(ConsumerRebalanceListener):  # type: ignore[misc]
                     await self._consumer.getmany(TopicPartition(next(iter(self._datasets)), -1))
                     await asyncio.sleep(retry_s)
                 else:
+                    await asyncio.sleep(max(0.0, self._next_read_s - time.monotonic()))
                     await self._read()
                 async with self._busy:
                     await self._flush(self._writer.due())
@@ -120,6 +126,9 @@ class _Service(ConsumerRebalanceListener):  # type: ignore[misc]
 
     async def _read(self) -> None:
         batches = await self._consumer.getmany(timeout_ms=500, max_records=MAX_RECORDS_A_FETCH)
+        if sum(map(len, batches.values())) < MAX_RECORDS_A_FETCH:
+            # Nothing more is there. A fetch costs more than a record, and nobody waits for a row.
+            self._next_read_s = time.monotonic() + self._pause_s
         # Nothing is awaited before the lock: what was fetched is of the partitions held now.
         async with self._busy:
             for partition, records in batches.items():
