@@ -3,18 +3,18 @@
 import asyncio
 import contextlib
 import time
+from collections import Counter
 from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from contextlib import asynccontextmanager
-from typing import Any
+from typing import Any, Protocol
 
 from limelight.engine.errors import LimelightError
-from limelight.replay.demo_state import DemoState
-from limelight.replay.observer import Watcher, observe
+from limelight.replay.observer import Starts, Watcher, observe
 from limelight.replay.pace import Pace
 from limelight.replay.player import play
 from limelight.replay.recording import Recording
 from limelight.replay.sources.recordings import recordings_source
-from limelight.replay.system import LiveSystem
+from limelight.streams.settings import Settings
 
 # Without any change for this long, something is stuck.
 STALL_LIMIT_S = 45.0
@@ -26,18 +26,39 @@ class Stalled(LimelightError):
     """The run waits for something that does not come."""
 
 
+class Running(Protocol):
+    """A system that runs somewhere; `check`, called again and again, raises what is wrong."""
+
+    @property
+    def settings(self) -> Settings: ...
+    def check(self) -> None: ...
+
+
+class Awaited(Protocol):
+    """What a run waits for; `progress` changes whenever anything does."""
+
+    events_in: Counter[str]
+
+    def see(self, topic: str, record: Any) -> None: ...
+    @property
+    def is_complete(self) -> bool: ...
+    def progress(self) -> tuple[int, ...]: ...
+    def missing(self) -> str: ...
+
+
 async def play_through(
-    system: LiveSystem,
+    system: Running,
     recordings: Sequence[Recording],
-    state: DemoState,
+    state: Awaited,
     *watchers: Watcher,
     base_ms: int,
     speed: float,
+    starts: Starts | None = None,
     on_progress: Callable[[int], None] = lambda offset_ms: None,
 ) -> None:
     """Play, and wait until all is played, scored and delivered, and nothing changes any more.
 
-    `state` and the watchers see every record of the topics.
+    `state` and the watchers see every record of the topics, or what `starts` leaves: see `observe`.
 
     Raises:
         Stalled, ChildDied, MalformedRecording: what went wrong.
@@ -48,7 +69,7 @@ async def play_through(
         source, settings, Pace(speed), on_progress=lambda at_ms: on_progress(at_ms - base_ms)
     )
     async with (
-        running_task(observe(settings.kafka, state, *watchers)) as observing,
+        running_task(observe(settings.kafka, state, *watchers, starts=starts)) as observing,
         running_task(playing) as sending,
     ):
         changed_s = time.monotonic()

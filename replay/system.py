@@ -96,9 +96,10 @@ async def running_system(
     *,
     partitions: int = EMBEDDED_PARTITIONS,
     workers: int = 1,
+    engines: int = 1,
     broker: Broker = embedded_broker,
 ) -> AsyncIterator[LiveSystem]:
-    """Broker, workers and an engine, all at work for the length of a block.
+    """Broker, workers and engines, all at work for the length of a block.
 
     Raises:
         ChildDied, BrokerUnavailable, StartTimeout: whatever had started has ended again.
@@ -123,7 +124,8 @@ async def running_system(
         system = LiveSystem(settings, logs, stack)
         system.running["broker"] = child
         names = ["worker", *(f"worker-{number}" for number in range(2, workers + 1))]
-        await system.start(*names, "engine")
+        names += ["engine", *(f"engine-{number}" for number in range(2, engines + 1))]
+        await system.start(*names)
         yield system
 
 

@@ -52,8 +52,9 @@ class ScoreConsumer:
         self._reading = asyncio.Lock()
         metrics.windows_waiting.set_function(lambda: len(self.pipeline))
         engine = settings.engine
+        self._scorer = _Counting(scorer)
         self.pipeline = ScorePipeline(
-            _Counting(scorer),
+            self._scorer,
             partial(_send_all, self._producer, self._topics, engine.deadline_ms),
             partial(commit_batches, self._consumer),
             max_rooms=min(engine.max_rooms_per_batch, engine.cache_slots),
@@ -77,6 +78,8 @@ class ScoreConsumer:
         except BaseExceptionGroup as errors:
             raise _first(errors) from errors
         finally:
+            # How a group has shared the rooms.
+            logger.info("scoring ended", extra={"windows_scored": self._scorer.scored})
             await self._consumer.stop()
             await self._producer.stop()
 
@@ -126,10 +129,11 @@ class ScoreConsumer:
 
 
 class _Counting:
-    """The scorer, with its counts passed on to the metrics."""
+    """The scorer, with its counts passed on to the metrics; `scored` windows in all."""
 
     def __init__(self, scorer: Scorer) -> None:
         self._scorer = scorer
+        self.scored = 0
 
     def score(self, windows: Sequence[Window]) -> list[Score | Rejected]:
         before = self._counts()
@@ -140,6 +144,7 @@ class _Counting:
         metrics.repeated_total.labels("windows").inc(repeated)
         metrics.evicted_total.inc(evicted)
         metrics.prefills_total.inc(prefills)
+        self.scored += len(results)
         return results
 
     def catch_up(self) -> bool:

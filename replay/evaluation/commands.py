@@ -1,5 +1,7 @@
 """`limelight evaluate`: models judged on recordings, room files and feature logs."""
 
+import asyncio
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -8,8 +10,15 @@ import typer
 
 if TYPE_CHECKING:
     from rich.console import Console
+    from rich.progress import Progress
 
+    from limelight.replay.evaluation.data import DataRoom
+    from limelight.replay.evaluation.encoders import DataEncoders
+    from limelight.replay.evaluation.models import Model
     from limelight.replay.evaluation.result import EvaluationResult
+    from limelight.streams.settings import Settings
+
+_LIVE, _PARALLEL = "Recordings through a live system", "Logs in parallel"
 
 
 def evaluate(
@@ -23,8 +32,9 @@ def evaluate(
     model: Annotated[
         list[str],
         typer.Option(
-            help="tiny, a folder, energy, before, id:FILE or id:NETWORK:FILE, each with NAME="
-            " before it if wanted; again for each. The first is compared with the others.",
+            help="tiny, a folder, energy, before, id:FILE, id:NETWORK:FILE, or champion and"
+            " challenger of a live system, each with NAME= before it if wanted; again for each."
+            " The first is compared with the others.",
             show_default=False,
         ),
     ],
@@ -48,6 +58,36 @@ def evaluate(
     slices: Annotated[bool, typer.Option(help="Judge the parts of the data as well.")] = True,
     seed: Annotated[int, typer.Option(min=0)] = 0,
     rooms_shown: Annotated[int, typer.Option(min=0, help="Rooms with curves in the report.")] = 6,
+    engines: Annotated[
+        int,
+        typer.Option(
+            min=0,
+            help="Start a broker, a worker and so many engines, and have them score.",
+            rich_help_panel=_LIVE,
+        ),
+    ] = 0,
+    prefix: Annotated[
+        str,
+        typer.Option(
+            help="Have those score that serve the topics with this prefix, kept for evaluations.",
+            rich_help_panel=_LIVE,
+        ),
+    ] = "",
+    kafka: Annotated[
+        str,
+        typer.Option(
+            help="Bootstrap servers of --prefix; without it those of the settings.",
+            rich_help_panel=_LIVE,
+        ),
+    ] = "",
+    start_at: Annotated[
+        str,
+        typer.Option(
+            help="Event time at which the recordings start there; without it their own. It must lie"
+            " behind all that these topics have seen.",
+            rich_help_panel=_LIVE,
+        ),
+    ] = "",
 ) -> None:
     """Judge models on rooms nobody learned from, with intervals, tests and a report."""
     import os
@@ -58,7 +98,7 @@ def evaluate(
     from transformers.utils.logging import disable_progress_bar
 
     from limelight.replay.evaluation.categories import read_categories
-    from limelight.replay.evaluation.data import load_data, with_categories
+    from limelight.replay.evaluation.data import with_categories
     from limelight.replay.evaluation.encoders import DataEncoders
     from limelight.replay.evaluation.evaluate import evaluate_rooms
     from limelight.replay.evaluation.models import judged_rooms, load_models
@@ -76,6 +116,15 @@ def evaluate(
     console = Console()
     encoders = DataEncoders(current.engine)
     models = load_models(model, encoders)
+    if engines and prefix:
+        raise ValueError("--engines: found it beside --prefix, expected one of them")
+    if kafka and not prefix:
+        raise ValueError("--kafka: found it without --prefix, expected topics of their own")
+    if prefix:
+        target = current.kafka.model_copy(update={"topic_prefix": prefix})
+        if kafka:
+            target = target.model_copy(update={"bootstrap_servers": kafka})
+        current = current.model_copy(update={"kafka": target})
     options = EvaluationOptions(
         resamples=resamples,
         confidence=confidence,
@@ -87,16 +136,11 @@ def evaluate(
         slices=SLICES if slices else (),
     )
     with Progress(console=console, transient=True) as progress:
-        reading = progress.add_task("reading", total=None)
-        rooms = load_data(
-            data,
-            current,
-            encoders,
-            from_ms=_ms("from", from_),
-            to_ms=_ms("to", to),
-            on_room=lambda told: progress.update(reading, advance=1, description=f"reading {told}"),
-        )
-        progress.update(reading, total=len(rooms), description="reading")
+        if engines or prefix:
+            base_ms = _ms("start-at", start_at)
+            rooms = _scored(data, models, current, encoders, progress, engines, out, base_ms)
+        else:
+            rooms = _read(data, current, encoders, progress, _ms("from", from_), _ms("to", to))
         if categories is not None:
             rooms = with_categories(rooms, read_categories(categories))
         predicting = progress.add_task("predicting", total=len(rooms) * len(models))
@@ -126,6 +170,82 @@ def evaluate(
     )
     for name in ("evaluation.json", "report.html"):
         console.print(f"written: {out / name}", highlight=False)
+
+
+def _read(
+    data: Sequence[str],
+    settings: "Settings",
+    encoders: "DataEncoders",
+    progress: "Progress",
+    from_ms: int | None,
+    to_ms: int | None,
+) -> "list[DataRoom]":
+    from limelight.replay.evaluation.data import load_data
+
+    reading = progress.add_task("reading", total=None)
+    rooms = load_data(
+        data,
+        settings,
+        encoders,
+        from_ms=from_ms,
+        to_ms=to_ms,
+        on_room=lambda told: progress.update(reading, advance=1, description=f"reading {told}"),
+    )
+    progress.update(reading, total=len(rooms), description="reading")
+    return rooms
+
+
+def _scored(
+    data: Sequence[str],
+    models: "Sequence[Model]",
+    settings: "Settings",
+    encoders: "DataEncoders",
+    progress: "Progress",
+    engines: int,
+    out: Path,
+    base_ms: int | None,
+) -> "list[DataRoom]":
+    """The recordings, scored by engines of our own or by those of `settings.kafka`."""
+    from limelight.replay.evaluation import live
+    from limelight.replay.evaluation.data import check_labels, recording_folders
+    from limelight.replay.recording import load_recording
+
+    recordings = []
+    for path in data:
+        folders = recording_folders(Path(path))
+        if not folders:
+            raise ValueError(f"{path}: found no recording, expected them with --engines, --prefix")
+        recordings += [load_recording(folder) for folder in folders]
+    segment_ms = settings.assembler.segment_ms
+    total = sum(-(-each.duration_ms // segment_ms) for each in recordings)
+    scoring = progress.add_task("scoring", total=total)
+
+    def on_scores(count: int) -> None:
+        progress.update(scoring, completed=count)
+
+    base_ms = live.common_start_ms(recordings) if base_ms is None else base_ms
+    if engines:
+        run = live.score_with_own_engines(
+            recordings,
+            settings,
+            engines=engines,
+            base_ms=base_ms,
+            logs=out / "logs",
+            on_scores=on_scores,
+        )
+    else:
+        run = live.score_with(recordings, settings, base_ms=base_ms, on_scores=on_scores)
+    seen = asyncio.run(run)
+    rooms = live.data_rooms(
+        recordings,
+        seen,
+        settings,
+        encoders,
+        base_ms=base_ms,
+        with_texts=any(each.network is not None for each in models),
+    )
+    check_labels(rooms, data)
+    return rooms
 
 
 def _ms(name: str, text: str) -> int | None:

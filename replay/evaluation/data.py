@@ -87,6 +87,12 @@ def load_data(
     for path in paths:
         found = _load(path, settings, encoders, from_ms, to_ms, on_room)
         rooms += found
+    check_labels(rooms, paths)
+    return rooms
+
+
+def check_labels(rooms: Sequence[DataRoom], paths: Sequence[str]) -> None:
+    """Raise NothingToJudge where no segment of the data has a label and no highlight is marked."""
     known = sum(int((~np.isnan(each.room.ctr)).sum()) for each in rooms)
     if not known and all(each.intervals is None for each in rooms):
         segments = sum(len(each.room) for each in rooms)
@@ -94,7 +100,6 @@ def load_data(
             f"{', '.join(paths)}: found no label in {segments} segments of {len(rooms)} rooms,"
             " expected segments with impressions and clicks, or marked highlights"
         )
-    return rooms
 
 
 def _load(
@@ -115,9 +120,7 @@ def _load(
         )
     if here.is_file():
         return _from_file(here, on_room)
-    folders = sorted(each.parent for each in here.glob(f"*/{MANIFEST_NAME}"))
-    if (here / MANIFEST_NAME).is_file():
-        folders = [here]
+    folders = recording_folders(here)
     if not folders:
         return _logged(path, settings, encoders, from_ms, to_ms, on_room)
     rooms = []
@@ -125,6 +128,13 @@ def _load(
         rooms.append(_recorded(folder, settings, encoders))
         on_room(folder.name)
     return rooms
+
+
+def recording_folders(path: Path) -> list[Path]:
+    """The recording itself, or those in the folder; none where there are none."""
+    if (path / MANIFEST_NAME).is_file():
+        return [path]
+    return sorted(each.parent for each in path.glob(f"*/{MANIFEST_NAME}"))
 
 
 def _from_file(path: Path, on_room: OnRoom) -> list[DataRoom]:

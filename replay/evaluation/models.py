@@ -1,5 +1,6 @@
 """The models that are judged, by what stands on the command line, and what they predict."""
 
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -25,6 +26,7 @@ from limelight.replay.evaluation.rooms import JudgedRoom
 from limelight.replay.tables.experiment_run import before_predictions, energy_predictions
 
 ENERGY, BEFORE, ID = "energy", "before", "id"
+CHAMPION, CHALLENGER = "champion", "challenger"
 _ID_NETWORK = "deepfm"
 # Of the rooms an ID baseline learns from, every so-many-th says when to stop.
 _HELD_OUT = 10
@@ -170,11 +172,44 @@ class IdModel:
         return model.predict([each.room for each in rooms])
 
 
+@dataclass(frozen=True, slots=True)
+class ServedModel:
+    """The champion or the challenger of the engines that scored the recordings."""
+
+    name: str
+    role: str
+    network: None = None
+    is_energy: bool = False
+
+    def predict(self, rooms: Sequence[DataRoom], on_rooms: OnRooms) -> list[Floats]:
+        found: list[Floats] = []
+        versions: Counter[str] = Counter()
+        for each in rooms:
+            if each.recorded is None or not each.recorded.scores:
+                raise ValueError(
+                    f"{each.source}, model {self.name}: found no scores of engines, expected a"
+                    " recording that passed through some (--engines, --prefix)"
+                )
+            said = [
+                score if self.role == CHAMPION else score.shadow for score in each.recorded.scores
+            ]
+            versions.update("none" if one is None else one.model_version for one in said)
+            found.append(np.array([np.nan if one is None else one.ctr for one in said]))
+        if len(versions) > 1 or "none" in versions:
+            told = ", ".join(f"{name} in {count}" for name, count in sorted(versions.items()))
+            raise ValueError(
+                f"model {self.name}: found {told} segments, expected one {self.role} throughout"
+            )
+        on_rooms(len(rooms))
+        return found
+
+
 def load_models(specs: Sequence[str], encoders: DataEncoders) -> list[Model]:
     """The models by their specs, in order.
 
-    A spec is `tiny` (bundled), a folder that `save_pretrained` wrote, `energy`, `before`, or
-    `id:FILE`, `id:NETWORK:FILE` with labelled rooms to learn from; `NAME=` before it names it.
+    A spec is `tiny` (bundled), a folder that `save_pretrained` wrote, `energy`, `before`,
+    `id:FILE`, `id:NETWORK:FILE` with labelled rooms to learn from, or `champion`, `challenger` of
+    the engines that scored the data; `NAME=` before it names it.
 
     Raises:
         ValueError: no such model, or two of one name.
@@ -224,12 +259,14 @@ def _load(spec: str, encoders: DataEncoders) -> Model:
         return EnergyModel(name or wanted)
     if wanted == BEFORE:
         return BeforeModel(name or wanted)
+    if wanted in (CHAMPION, CHALLENGER):
+        return ServedModel(name or wanted, wanted)
     if wanted.startswith(f"{ID}:"):
         return _id_model(name, wanted)
     if wanted != TINY and not Path(wanted).is_dir():
         raise ValueError(
             f"model: found {wanted!r}, which is no folder, expected a folder, {TINY}, {ENERGY},"
-            f" {BEFORE} or {ID}:FILE"
+            f" {BEFORE}, {ID}:FILE, {CHAMPION} or {CHALLENGER}"
         )
     network = load_network(wanted)
     shown = wanted if wanted == TINY else str(network.config.model_version)

@@ -7,8 +7,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from limelight.engine.network import untrained_network
-from limelight.engine.score import Rejected
+from limelight.engine.score import Rejected, Score
 from limelight.engine.scorer import Scorer
+from limelight.engine.text_encoder import TextEncoder
 from limelight.engine.window import Window
 from limelight.models.contentctr.model import ContentCTR
 from limelight.models.datasets.labelled_room import COUNT_NAMES, LabelledRoom
@@ -32,6 +33,7 @@ class Recorded:
     Args:
         energies: (S,) the comment energies that the engine gives.
         true: (S,) the CTR that clicks were drawn from, of simulated rooms; NaN where nobody knows.
+        scores: what the engines of a live system said, empty of a direct pass.
     """
 
     recording: Recording
@@ -41,6 +43,7 @@ class Recorded:
     energies: NDArray[np.float64]
     true: NDArray[np.float32]
     intervals: NDArray[np.int64] | None
+    scores: tuple[Score, ...] = ()
 
 
 def recorded_room(recording: Recording, settings: Settings, encoders: DataEncoders) -> Recorded:
@@ -59,15 +62,37 @@ def recorded_room(recording: Recording, settings: Settings, encoders: DataEncode
         raise MalformedRecording(recording.folder, None, "nothing to score", "a segment or more")
     most = settings.kafka.max_message_bytes
     windows = tuple(decode_window(each, max_bytes=most) for each in passed.windows.values())
+    return passed_recording(
+        recording,
+        windows,
+        [score.energy for score in passed.scores],
+        segment_ms=settings.assembler.segment_ms,
+        frame_feature_size=encoders.frame.feature_size,
+        text=encoders.text,
+    )
+
+
+def passed_recording(
+    recording: Recording,
+    windows: Sequence[Window],
+    energies: Sequence[float],
+    *,
+    segment_ms: int,
+    frame_feature_size: int,
+    text: TextEncoder | None,
+) -> Recorded:
+    """The recording whose S windows, at its own event times, came to these comment energies.
+
+    Args:
+        text: gives the texts their features; None leaves them without.
+    """
     start_ms = np.array([window.start_ms for window in windows], np.int64)
-    segment_ms = settings.assembler.segment_ms
-    labelled = _labelled(recording, windows, segment_ms, encoders)
     return Recorded(
         recording=recording,
-        windows=windows,
-        labelled=labelled,
+        windows=tuple(windows),
+        labelled=_labelled(recording, windows, segment_ms, frame_feature_size, text),
         start_ms=start_ms,
-        energies=np.array([score.energy for score in passed.scores]),
+        energies=np.array(energies),
         true=_at(true_ctrs(recording), start_ms - recording.started_ms),
         intervals=_marked(recording),
     )
@@ -93,19 +118,21 @@ def engine_scores(
 
 
 def _labelled(
-    recording: Recording, windows: Sequence[Window], segment_ms: int, encoders: DataEncoders
+    recording: Recording,
+    windows: Sequence[Window],
+    segment_ms: int,
+    frame_feature_size: int,
+    text: TextEncoder | None,
 ) -> LabelledRoom:
     newest = [window.segments[-1] for window in windows]
-    frames = np.zeros((len(newest), encoders.frame.feature_size), np.float16)
-    texts = np.zeros((len(newest), encoders.text.feature_size), np.float32)
+    frames = np.zeros((len(newest), frame_feature_size), np.float16)
+    texts = np.zeros((len(newest), text.feature_size if text else 0), np.float32)
     for at, segment in enumerate(newest):
         if segment.frame_feature is not None:
             frames[at] = segment.frame_feature
     spoken = [at for at, segment in enumerate(newest) if segment.has_text]
-    if spoken:
-        texts[spoken] = encoders.text.encode(
-            [(newest[at].speech, newest[at].comments) for at in spoken]
-        )
+    if spoken and text is not None:
+        texts[spoken] = text.encode([(newest[at].speech, newest[at].comments) for at in spoken])
     offsets_ms = np.array([segment.start_ms for segment in newest]) - recording.started_ms
     # Counts and labels lie on the recording's own grid.
     aligned = recording.align_to_start

@@ -217,7 +217,9 @@ def _cards(
 def _alignment(data: DataRoom, models: Sequence[Model]) -> Alignment | None:
     """The map of the first model that has a network."""
     network = next((model.network for model in models if model.network is not None), None)
-    found = alignment_map(network, data.room) if network is not None else None
+    if network is None or not data.room.text_features.shape[1]:
+        return None
+    found = alignment_map(network, data.room)
     if found is None:
         return None
     rows, columns = found.similarity.shape

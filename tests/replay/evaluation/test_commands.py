@@ -151,7 +151,7 @@ def test_models_are_found_by_their_specs(rooms_file: Path, encoders) -> None:
     [
         (["tiny", "tiny"], "found 2 named 'tiny', expected different names"),
         (["a=energy", "a=before"], "found 2 named 'a'"),
-        (["champion"], "found 'champion', which is no folder, expected a folder, tiny, energy"),
+        (["best"], "found 'best', which is no folder, expected a folder, tiny, energy"),
     ],
 )
 def test_models_that_cannot_be_told_apart_or_found_are_refused(specs, text, encoders) -> None:
