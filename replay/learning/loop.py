@@ -155,7 +155,7 @@ async def run_learning(options: LearningOptions, settings: Settings, console: Co
     )
     _write(out / "learning.json", learned)
     for path in write_learning_report(learned.waves, learned.changes, learned.runs, out):
-        console.print(f"written: {path}", highlight=False)
+        console.print(f"written: {path}", highlight=False, soft_wrap=True)
     return learned
 
 
@@ -251,7 +251,10 @@ def _tell_runs(system: LiveSystem, told: set[str], console: Console) -> None:
         if run.outcome is not None and run.id not in told:
             told.add(run.id)
             console.print(
-                f"  retraining: {run.outcome}: {run.reason}", markup=False, highlight=False
+                f"  retraining: {run.outcome}: {run.reason}",
+                markup=False,
+                highlight=False,
+                soft_wrap=True,
             )
 
 

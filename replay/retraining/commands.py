@@ -61,7 +61,7 @@ def retrain(
             settings=current,
             log_root=log or current.featurelog.root,
             registry_root=current.registry.root,
-            tell=lambda line: console.print(line, markup=False, highlight=False),
+            tell=lambda line: console.print(line, markup=False, highlight=False, soft_wrap=True),
             on_step=show,
         )
         if abandon:

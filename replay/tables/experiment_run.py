@@ -81,7 +81,8 @@ def run_about(experiment: Experiment, seed: int, size: RunSize) -> dict[str, Any
         "network": experiment.network,
         "loss": experiment.loss.model_dump(mode="json"),
         "learning_rate": LEARNING_RATE,
-        "world": asdict(WorldConfig()),
+        # As JSON has it, for that is what it is compared with: a tuple comes back as a list.
+        "world": json.loads(json.dumps(asdict(WorldConfig()))),
         "features": asdict(FeatureConfig()),
     }
 
