@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -16,9 +17,10 @@ if TYPE_CHECKING:
     from limelight.replay.evaluation.encoders import DataEncoders
     from limelight.replay.evaluation.models import Model
     from limelight.replay.evaluation.result import EvaluationResult
+    from limelight.replay.evaluation.rooms import JudgedRoom
     from limelight.streams.settings import Settings
 
-_LIVE, _PARALLEL = "Recordings through a live system", "Logs in parallel"
+_LIVE, _PARALLEL = "Recordings through a live system", "A log in parallel"
 
 
 def evaluate(
@@ -88,6 +90,15 @@ def evaluate(
             rich_help_panel=_LIVE,
         ),
     ] = "",
+    ray: Annotated[
+        str,
+        typer.Option(
+            metavar="ADDRESS",
+            help="Judge one log by Ray's workers: local starts them here, auto finds a running Ray,"
+            " host:port joins a cluster.",
+            rich_help_panel=_PARALLEL,
+        ),
+    ] = "",
 ) -> None:
     """Judge models on rooms nobody learned from, with intervals, tests and a report."""
     import os
@@ -116,8 +127,10 @@ def evaluate(
     console = Console()
     encoders = DataEncoders(current.engine)
     models = load_models(model, encoders)
-    if engines and prefix:
-        raise ValueError("--engines: found it beside --prefix, expected one of them")
+    ways = {"--engines": engines, "--prefix": prefix, "--ray": ray}
+    given = [name for name, value in ways.items() if value]
+    if len(given) > 1:
+        raise ValueError(f"evaluate: found {' and '.join(given)}, expected one of them")
     if kafka and not prefix:
         raise ValueError("--kafka: found it without --prefix, expected topics of their own")
     if prefix:
@@ -136,15 +149,25 @@ def evaluate(
         slices=SLICES if slices else (),
     )
     with Progress(console=console, transient=True) as progress:
-        if engines or prefix:
+        judged = None
+        interval = _ms("from", from_), _ms("to", to)
+        if ray:
+            rooms, judged = _in_parallel(data, model, current, progress, ray, *interval)
+        elif engines or prefix:
             base_ms = _ms("start-at", start_at)
             rooms = _scored(data, models, current, encoders, progress, engines, out, base_ms)
         else:
-            rooms = _read(data, current, encoders, progress, _ms("from", from_), _ms("to", to))
+            rooms = _read(data, current, encoders, progress, *interval)
         if categories is not None:
             rooms = with_categories(rooms, read_categories(categories))
-        predicting = progress.add_task("predicting", total=len(rooms) * len(models))
-        judged = judged_rooms(rooms, models, lambda count: progress.advance(predicting, count))
+        if judged is None:
+            predicting = progress.add_task("predicting", total=len(rooms) * len(models))
+            judged = judged_rooms(rooms, models, lambda count: progress.advance(predicting, count))
+        else:
+            judged = [
+                replace(one, category=each.category)
+                for one, each in zip(judged, rooms, strict=True)
+            ]
         judging = progress.add_task("judging", total=1)
         started_s = time.perf_counter()
         result = evaluate_rooms(judged, options=options)
@@ -169,7 +192,7 @@ def evaluate(
         style="dim",
     )
     for name in ("evaluation.json", "report.html"):
-        console.print(f"written: {out / name}", highlight=False)
+        console.print(f"written: {out / name}", highlight=False, soft_wrap=True)
 
 
 def _read(
@@ -246,6 +269,31 @@ def _scored(
     )
     check_labels(rooms, data)
     return rooms
+
+
+def _in_parallel(
+    data: Sequence[str],
+    specs: Sequence[str],
+    settings: "Settings",
+    progress: "Progress",
+    address: str,
+    from_ms: int | None,
+    to_ms: int | None,
+) -> "tuple[list[DataRoom], list[JudgedRoom]]":
+    """The rooms of a log and what Ray's workers predict for them."""
+    from limelight.replay.evaluation.data import check_labels
+    from limelight.replay.evaluation.ray_data import judge_log  # of an extra
+
+    if len(data) != 1:
+        raise ValueError(f"--ray: found {len(data)} sources of data, expected one feature log")
+    working = progress.add_task("judging in parallel", total=None)
+    rooms, judged, workers = judge_log(
+        data[0], specs, settings, address=address, from_ms=from_ms, to_ms=to_ms
+    )
+    told = f"judged by {workers} workers"
+    progress.update(working, total=len(rooms), completed=len(rooms), description=told)
+    check_labels(rooms, data)
+    return rooms, judged
 
 
 def _ms(name: str, text: str) -> int | None:

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,7 +16,10 @@ from limelight.replay.evaluation.encoders import DataEncoders
 from limelight.replay.evaluation.recorded import Recorded, recorded_room
 from limelight.replay.recording import load_recording
 from limelight.replay.recording_manifest import MANIFEST_NAME
-from limelight.streams.settings import Settings
+from limelight.streams.settings import FeaturelogSettings, Settings
+
+if TYPE_CHECKING:
+    from limelight.replay.feature_log.reading import FeatureLog, LoggedRoom
 
 _CLICKS, _IMPRESSIONS = COUNT_NAMES.index("clicks"), COUNT_NAMES.index("impressions")
 
@@ -111,7 +115,7 @@ def _load(
     on_room: OnRoom,
 ) -> list[DataRoom]:
     if "://" in path:
-        return _logged(path, settings, encoders, from_ms, to_ms, on_room)
+        return _logged(path, settings.featurelog, encoders, from_ms, to_ms, on_room)
     here = Path(path)
     if not here.exists():
         raise FileNotFoundError(
@@ -122,7 +126,7 @@ def _load(
         return _from_file(here, on_room)
     folders = recording_folders(here)
     if not folders:
-        return _logged(path, settings, encoders, from_ms, to_ms, on_room)
+        return _logged(path, settings.featurelog, encoders, from_ms, to_ms, on_room)
     rooms = []
     for folder in folders:
         rooms.append(_recorded(folder, settings, encoders))
@@ -162,36 +166,53 @@ def _recorded(folder: Path, settings: Settings, encoders: DataEncoders) -> DataR
 
 def _logged(
     root: str,
-    settings: Settings,
+    settings: FeaturelogSettings,
     encoders: DataEncoders,
     from_ms: int | None,
     to_ms: int | None,
     on_room: OnRoom,
 ) -> list[DataRoom]:
-    from limelight.replay.feature_log.reading import FeatureLog
-
-    options = settings.featurelog
-    log = FeatureLog(root, min_viewers=options.min_viewers, label_delay_s=options.label_delay_s)
-    first_ms, last_ms = log.interval()
-    start_ms = first_ms if from_ms is None else from_ms
-    end_ms = last_ms if to_ms is None else to_ms
+    log = open_log(root, settings)
+    start_ms, end_ms = log_interval(log, from_ms, to_ms)
     # Of several, none: reading them together is refused below.
     found = list(log.encoders(start_ms, end_ms))
     encoder = found[0] if len(found) == 1 else None
     rooms = []
     for room in log.rooms(start_ms, end_ms):
-        rooms.append(
-            DataRoom(
-                room=room.labelled(encoders.text),
-                start_ms=room.start_ms,
-                segment_ms=room.segment_ms,
-                source=root,
-                encoder=encoder,
-                text_encoder=(encoders.text.encoder_id, encoders.text.revision),
-            )
-        )
+        rooms.append(logged_room(room, root, encoder, encoders))
         on_room(room.room_id)
     return rooms
+
+
+def open_log(root: str, settings: FeaturelogSettings) -> "FeatureLog":
+    """The feature log with the labels that the settings ask for."""
+    from limelight.replay.feature_log.reading import FeatureLog  # of an extra
+
+    return FeatureLog(root, min_viewers=settings.min_viewers, label_delay_s=settings.label_delay_s)
+
+
+def log_interval(log: "FeatureLog", from_ms: int | None, to_ms: int | None) -> tuple[int, int]:
+    """The times given, or those at which the log begins and ends.
+
+    Raises:
+        EmptyInterval: the log is empty.
+    """
+    first_ms, last_ms = log.interval()
+    return first_ms if from_ms is None else from_ms, last_ms if to_ms is None else to_ms
+
+
+def logged_room(
+    room: "LoggedRoom", root: str, encoder: EncoderId | None, encoders: DataEncoders
+) -> DataRoom:
+    """A log's room as models see it, its texts encoded."""
+    return DataRoom(
+        room=room.labelled(encoders.text),
+        start_ms=room.start_ms,
+        segment_ms=room.segment_ms,
+        source=root,
+        encoder=encoder,
+        text_encoder=(encoders.text.encoder_id, encoders.text.revision),
+    )
 
 
 def with_categories(rooms: Sequence[DataRoom], categories: dict[str, str]) -> list[DataRoom]:

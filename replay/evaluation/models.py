@@ -60,7 +60,7 @@ class NetworkModel:
 
     def predict(self, rooms: Sequence[DataRoom], on_rooms: OnRooms) -> list[Floats]:
         for each in rooms:
-            self._check(each)
+            self.check(each)
         found: dict[int, Floats] = {}
         # Rooms of a length go together, padded least.
         with_features = sorted(
@@ -83,7 +83,7 @@ class NetworkModel:
                 on_rooms(1)
         return [found[at] for at in range(len(rooms))]
 
-    def _check(self, data: DataRoom) -> None:
+    def check(self, data: DataRoom) -> None:
         """Raise EncoderMismatch or ValueError where the features are none that it knows."""
         config = self.network.config
         for kind, found, expected_id, expected_revision, features in (

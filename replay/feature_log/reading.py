@@ -90,6 +90,14 @@ class LoggedRoom:
         )
 
 
+@dataclass(frozen=True, slots=True)
+class Pictures:
+    """What the picture features of an interval are; `encoder` is None where there are none."""
+
+    encoder: Encoder | None
+    feature_size: int
+
+
 @dataclass(slots=True)
 class _Run:
     """Consecutive segments of one room's life, column by column."""
@@ -190,21 +198,55 @@ class FeatureLog:
             MixedEncoders: there are features of several encoders, or none of the one asked for.
             MalformedLog: a file cannot be read.
         """
-        chosen = self._chosen(self.encoders(start_ms, end_ms), encoder)
-        size = self._feature_size(start_ms, end_ms, chosen)
+        pictures = self.pictures(start_ms, end_ms, encoder)
         report = LabelReport() if report is None else report
-        for partition in self.files.partitions("segments"):
-            engagement = self._engagement(partition, start_ms, end_ms, report)
-            columns = (*_SEGMENT, *_INPUTS)
-            for run in self._runs(partition, start_ms, end_ms, columns, chosen, report):
-                for first in range(0, len(run), max_segments):
-                    yield self._room(run, first, max_segments, size, engagement, report)
-            report.unknown += engagement.unknown()
+        for partition in self.partitions:
+            yield from self.partition_rooms(
+                partition, start_ms, end_ms, pictures, report=report, max_segments=max_segments
+            )
+
+    @property
+    def partitions(self) -> list[int]:
+        """Those with segments; all of a room lies in one."""
+        return self.files.partitions("segments")
+
+    def pictures(self, start_ms: int, end_ms: int, encoder: Encoder | None = None) -> Pictures:
+        """The picture features that `rooms` would give.
+
+        Raises:
+            EmptyInterval, MixedEncoders, MalformedLog: see `rooms`.
+        """
+        chosen = self._chosen(self.encoders(start_ms, end_ms), encoder)
+        return Pictures(chosen, self._feature_size(start_ms, end_ms, chosen))
+
+    def partition_rooms(
+        self,
+        partition: int,
+        start_ms: int,
+        end_ms: int,
+        pictures: Pictures,
+        *,
+        report: LabelReport | None = None,
+        max_segments: int = MAX_SEGMENTS,
+    ) -> Iterator[LoggedRoom]:
+        """One partition's part of `rooms`, in the same order.
+
+        Raises:
+            MalformedLog: a file cannot be read.
+        """
+        report = LabelReport() if report is None else report
+        engagement = self._engagement(partition, start_ms, end_ms, report)
+        columns = (*_SEGMENT, *_INPUTS)
+        for run in self._runs(partition, start_ms, end_ms, columns, pictures.encoder, report):
+            for first in range(0, len(run), max_segments):
+                size = pictures.feature_size
+                yield self._room(run, first, max_segments, size, engagement, report)
+        report.unknown += engagement.unknown()
 
     def label_report(self, start_ms: int, end_ms: int) -> LabelReport:
         """What `rooms` would report, of all encoders together, without reading any feature."""
         report = LabelReport()
-        for partition in self.files.partitions("segments"):
+        for partition in self.partitions:
             engagement = self._engagement(partition, start_ms, end_ms, report)
             for run in self._runs(partition, start_ms, end_ms, _SEGMENT, None, report):
                 self._labels(run.columns, engagement, report)
