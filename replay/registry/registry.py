@@ -7,6 +7,7 @@ is lost to somebody else's, and the row tells who was champion when, and why.
 
 import logging
 import re
+import secrets
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -207,7 +208,8 @@ class Registry:
             if target.is_file() and _hash_of(target) == file.sha256:
                 continue
             kept.mkdir(parents=True, exist_ok=True)
-            unfinished = target.with_name(target.name + ".part")
+            # Engines of one machine fetch the same version at the same moment.
+            unfinished = target.with_name(f"{name}.{secrets.token_hex(4)}.part")
             unfinished.write_bytes(self._checked(version, name, file))
             unfinished.replace(target)
         return kept

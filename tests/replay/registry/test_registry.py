@@ -3,6 +3,7 @@
 from concurrent.futures import ThreadPoolExecutor
 from itertools import count, pairwise
 from pathlib import Path
+from threading import Barrier
 from uuid import uuid4
 
 import pytest
@@ -160,3 +161,22 @@ def test_a_pointer_file_that_cannot_be_read_stops_changes(tmp_path: Path) -> Non
     (tmp_path / "changes/00000001.json").write_bytes(b'{"number": 1, "champ')
     with pytest.raises(MalformedVersion, match=r"00000001.json: found .* expected JSON"):
         registry.change(lambda now: now.promoted("v2", ""))
+
+
+def test_several_fetch_a_version_into_one_cache(tmp_path: Path) -> None:
+    """Engines of one machine hear of a champion at the same moment."""
+    root = f"memory://{uuid4()}"
+    files = network_files(tmp_path / "network", b"weights" * 300)
+    Registry(root).register(files, "v1", metrics={}, lineage=LINEAGE)
+
+    def fetch(cache: str, start: Barrier) -> bytes:
+        start.wait()
+        folder = Registry(root).local_folder("v1", tmp_path / cache)
+        return (folder / "model.safetensors").read_bytes()
+
+    expected = (files / "model.safetensors").read_bytes()
+    with ThreadPoolExecutor(4) as pool:
+        for number in range(5):
+            start = Barrier(4)
+            found = [pool.submit(fetch, f"cache {number}", start) for _ in range(4)]
+            assert all(each.result() == expected for each in found)
