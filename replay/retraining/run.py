@@ -13,6 +13,7 @@ A run that is killed goes on at its stage. Until `register` nothing outside of i
 
 import json
 import math
+import os
 import shutil
 import time
 from collections.abc import Callable
@@ -22,7 +23,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, ValidationError
 
 from limelight.engine.encoders import load_text_encoder
 from limelight.engine.errors import EncoderMismatch
@@ -139,15 +140,24 @@ def unfinished(work: Path) -> Path | None:
 def load_state(folder: Path) -> RunState:
     """
     Raises:
-        ValueError: no state of a run.
+        ValueError: no state of a run; the text names the file.
         OSError: it cannot be read.
     """
-    return RunState.model_validate_json((folder / STATE).read_text())
+    try:
+        return RunState.model_validate_json((folder / STATE).read_bytes())
+    except ValidationError as error:
+        raise ValueError(
+            f"{folder / STATE}: found {error.errors(include_url=False)[0]['msg']}, expected the"
+            " state of a run; no other run begins while its folder is there"
+        ) from error
 
 
 def save_state(folder: Path, state: RunState) -> None:
     part = folder / f"{STATE}.part"
-    part.write_text(state.model_dump_json(indent=2) + "\n")
+    with part.open("w") as file:
+        file.write(state.model_dump_json(indent=2) + "\n")
+        file.flush()
+        os.fsync(file.fileno())
     part.replace(folder / STATE)
 
 
@@ -193,9 +203,9 @@ class RetrainingRun:
 
     def _collect(self) -> None:
         log = self._around.log()
-        options = self._options
-        change = self._around.registry.pointers()
-        self._copy_champion(change)
+        if self.state.cuts is None:
+            self._begin_collecting(log)
+        assert self.state.cuts is not None
         config = load_network(self.folder / CHAMPION).config
         texts = load_text_encoder(
             self._around.settings.engine.text_encoder,
@@ -203,13 +213,7 @@ class RetrainingRun:
             max_batch=self._around.settings.engine.text_batch,
         )
         check_text_encoder(config, texts)
-        cuts = cut_by_time(
-            log,
-            self.state.until_ms,
-            hours=options.hours,
-            test_share=options.test_share,
-            validation_share=options.validation_share,
-        )
+        cuts = Cuts(*self.state.cuts)
         encoder = (config.frame_encoder_id, config.frame_encoder_revision)
         rooms = 0
 
@@ -220,14 +224,25 @@ class RetrainingRun:
                 self._around.tell(f"collect: {rooms} rooms")
 
         collect(log, cuts, self.folder / ROOMS, texts, encoder if all(encoder) else None, count)
-        self._advance(
-            "notice", champion=config.model_version, pointer=change.champion, cuts=_tuple(cuts)
+        self._advance("notice")
+
+    def _begin_collecting(self, log: FeatureLog) -> None:
+        """Fix champion and cuts: one that is resumed finds another champion, or a log that grew."""
+        change, options = self._around.registry.pointers(), self._options
+        self._copy_champion(change)
+        cuts = cut_by_time(
+            log,
+            self.state.until_ms,
+            hours=options.hours,
+            test_share=options.test_share,
+            validation_share=options.validation_share,
         )
+        champion = load_network(self.folder / CHAMPION).config.model_version
+        self._advance("collect", champion=champion, pointer=change.champion, cuts=_tuple(cuts))
 
     def _copy_champion(self, change: Change) -> None:
         target = self.folder / CHAMPION
-        if target.exists():
-            return
+        shutil.rmtree(target, ignore_errors=True)
         name = self._around.settings.engine.model
         if change.champion is not None:
             source = self._around.registry.local_folder(change.champion)
@@ -367,6 +382,7 @@ class RetrainingRun:
         state, options = self.state, self._options
         assert state.shadow_from_ms is not None and state.cuts is not None
         while True:
+            self._check_challenger(self._around.registry.pointers())
             waited_s = (self._around.now_ms() - state.shadow_from_ms) / 1000
             left_s = options.shadow_s - waited_s
             if left_s <= 0:
@@ -402,7 +418,10 @@ class RetrainingRun:
             return
 
         def promote(now: Change) -> Change:
-            self._check_champion(now)
+            if state.shadow_from_ms is None:
+                self._check_champion(now)
+            else:
+                self._check_challenger(now)
             return now.promoted(state.candidate, f"run {state.id}: {reason}")
 
         self._around.lease.check()
@@ -418,17 +437,27 @@ class RetrainingRun:
                 f" {self.state.pointer or 'none'} as when the run began"
             )
 
+    def _check_challenger(self, now: Change) -> None:
+        self._check_champion(now)
+        if now.challenger != self.state.candidate:
+            raise ChangedMeanwhile(
+                f"challenger: found {now.challenger or 'none'}, expected {self.state.candidate}"
+                " until its shadow ends"
+            )
+
     def _withdraw(self, reason: str) -> None:
         """Take the challenger's role from this run's candidate, if it has it."""
-        candidate = self.state.candidate
-        if not candidate or self._around.registry.pointers().challenger != candidate:
+        if self.state.stage not in ("register", "shadow", "decide"):
             return
+        candidate = self.state.candidate
         text = f"run {self.state.id}: {reason}"[:_LONGEST_REASON]
 
         def withdraw(now: Change) -> Change:
             return now.challenged(None, text) if now.challenger == candidate else now
 
-        self._around.registry.change(withdraw)
+        if self._around.registry.pointers().challenger == candidate:
+            self._around.registry.change(withdraw)
+        # In any case: an earlier try may have come no further than the registry.
         self._around.announce()
 
     def _rooms(self) -> RunRooms:

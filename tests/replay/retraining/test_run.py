@@ -1,5 +1,6 @@
 """A run from the log to the registry: it promotes what is better, and changes nothing else."""
 
+import json
 import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -8,7 +9,9 @@ from typing import Any
 
 import pytest
 
+from limelight.engine.network import BUNDLED_NETWORK
 from limelight.replay.feature_log.reading import FeatureLog
+from limelight.replay.registry.errors import ChangedMeanwhile
 from limelight.replay.registry.lease import lease
 from limelight.replay.registry.records import Change, Lineage
 from limelight.replay.registry.registry import Registry
@@ -72,6 +75,7 @@ class Platform:
         self.told: list[str] = []
         self.announced: list[Change] = []
         self.wait: Callable[[float], None] = lambda seconds: None
+        self.is_broker_down = False
         config = folder / "training.toml"
         config.write_text(TRAINING)
         asked = {"min_windows": 8, "min_slice_rooms": 8, "shadow_s": 0.0, "config": str(config)}
@@ -93,7 +97,7 @@ class Platform:
                     settings=self.settings,
                     log=lambda: FeatureLog(self.log, label_delay_s=0),
                     registry=self.registry,
-                    announce=lambda: self.announced.append(self.registry.pointers()),
+                    announce=self.announces,
                     lease=held,
                     tell=self.told.append,
                     now_ms=self.now_ms,
@@ -105,6 +109,11 @@ class Platform:
 
     def now_ms(self) -> int:
         return self.clock_ms
+
+    def announces(self) -> None:
+        if self.is_broker_down:
+            raise ConnectionError("no broker")
+        self.announced.append(self.registry.pointers())
 
     def waits(self, seconds: float) -> None:
         self.clock_ms += round(seconds * 1000)
@@ -180,7 +189,7 @@ def test_a_run_that_is_killed_again_and_again_ends_as_one_that_was_not(
             assert platform.registry.versions() == []
         with pytest.raises(PowerCut), platform.run(folder) as run:
             run.run()
-    stages = ("notice", "train", "judge", "register", "decide", "ended")
+    stages = ("collect", "notice", "train", "judge", "register", "decide", "ended")
     assert killed == [(stage, when) for stage in stages for when in ("before", "behind")]
     # The name ends with the hash of the weights: they are the same to the last bit.
     assert load_state(folder) == uninterrupted.model_copy(update={"source": str(log)})
@@ -277,3 +286,70 @@ def test_a_state_that_was_never_written_whole_is_not_read(tmp_path: Path) -> Non
     folder = begin(tmp_path, "log", END_MS, START_MS)
     (folder / f"{STATE}.part").write_text("{")
     assert load_state(folder).stage == "collect"
+
+
+def test_a_state_that_cannot_be_read_is_named(tmp_path: Path) -> None:
+    folder = begin(tmp_path, "log", END_MS, START_MS)
+    (folder / STATE).write_text("")
+    with pytest.raises(ValueError, match=rf"{STATE}: found Invalid JSON: .*expected the state of"):
+        unfinished(tmp_path)
+
+
+def test_collecting_resumed_keeps_its_champion_and_its_cuts(
+    log: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else one network is trained on and another replaced, or one part reaches into the next."""
+    platform = Platform(log, tmp_path, min_windows=1_000_000)
+    folder = begin(platform.work, str(log), END_MS, START_MS)
+
+    def killed(*arguments: object) -> None:
+        raise PowerCut
+
+    with monkeypatch.context() as patch:
+        patch.setattr(run_module, "collect", killed)
+        with pytest.raises(PowerCut):
+            finished(platform, folder)
+    before = load_state(folder)
+    platform.registry.register(folder / "champion", "by-hand", metrics={}, lineage=Lineage())
+    platform.registry.change(lambda now: now.promoted("by-hand", "by hand"))
+    options = platform.settings.retraining.model_copy(update={"test_share": 0.5})
+    platform.settings = platform.settings.model_copy(update={"retraining": options})
+    state = finished(platform, folder)
+    assert state.outcome == "skipped"
+    assert (state.champion, state.pointer, state.cuts) == (before.champion, None, before.cuts)
+
+
+def deciding(platform: Platform, *, passed: bool) -> Path:
+    """A run whose challenger has had its shadow."""
+    folder = begin(platform.work, "log", END_MS, START_MS)
+    platform.registry.register(BUNDLED_NETWORK, "candidate", metrics={}, lineage=Lineage())
+    platform.registry.change(lambda now: now.challenged("candidate", "run"))
+    for name in ("gate.json", "shadow.json"):
+        (folder / name).write_text(json.dumps({"passed": passed, "reason": "as measured"}))
+    changes = {"stage": "decide", "champion": "first", "candidate": "candidate"}
+    state = load_state(folder).model_copy(update=changes | {"shadow_from_ms": START_MS})
+    run_module.save_state(folder, state)
+    return folder
+
+
+def test_a_challenger_withdrawn_by_hand_is_not_promoted(tmp_path: Path) -> None:
+    platform = Platform(tmp_path / "log", tmp_path)
+    folder = deciding(platform, passed=True)
+    withdrawn = platform.registry.change(lambda now: now.challenged(None, "by hand"))
+    with pytest.raises(ChangedMeanwhile, match="challenger: found none, expected candidate"):
+        finished(platform, folder)
+    assert platform.registry.pointers() == withdrawn
+    assert load_state(folder).outcome == "failed"
+
+
+def test_engines_are_told_of_a_withdrawal_that_the_first_try_could_not_tell(
+    tmp_path: Path,
+) -> None:
+    platform = Platform(tmp_path / "log", tmp_path)
+    folder = deciding(platform, passed=False)
+    platform.is_broker_down = True
+    with pytest.raises(ConnectionError):
+        finished(platform, folder)
+    platform.is_broker_down = False
+    assert finished(platform, folder).outcome == "rejected"
+    assert [change.challenger for change in platform.announced] == [None]
