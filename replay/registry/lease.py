@@ -114,7 +114,7 @@ def lease(
         try:
             held.check()
             held.give_back()
-        except (LeaseLost, StoreFailed) as error:
+        except (LeaseLost, StoreFailed, OSError) as error:
             logger.warning("lease not given back", extra={"lease": name, "reason": str(error)})
 
 

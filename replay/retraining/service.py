@@ -13,7 +13,7 @@ from limelight.engine.errors import LimelightError
 from limelight.models.training.trainer import StepSeen
 from limelight.replay.feature_log.reading import FeatureLog
 from limelight.replay.registry.announcement import announce
-from limelight.replay.registry.lease import Lease, LeaseTaken, lease
+from limelight.replay.registry.lease import LEASE_S, Lease, LeaseTaken, lease
 from limelight.replay.registry.registry import Registry
 from limelight.replay.retraining.run import (
     RetrainingRun,
@@ -78,19 +78,21 @@ class Retraining:
     def serve(self, every_s: float, until: Callable[[], bool] = lambda: False) -> None:
         """A run every so many seconds, counted from the beginning of one to that of the next.
 
-        What fails is logged, and the next run is tried in its time.
+        What fails is logged, and the next run is tried in its time; sooner if another process
+        held the lease, which a dead one does no longer than a lease lasts.
         """
         while not until():
-            began_s = time.monotonic()
+            began_s, wait_s = time.monotonic(), every_s
             try:
                 self.run()
             except LeaseTaken as error:
                 logger.info("another process retrains", extra={"reason": str(error)})
+                wait_s = min(every_s, LEASE_S)
             except (LimelightError, KafkaError, ValueError, OSError, RuntimeError) as error:
                 # RuntimeError: torch's word for missing memory.
                 metrics.retraining_runs_total.labels("error").inc()
                 logger.error("retraining failed", extra={"reason": str(error)})
-            time.sleep(max(0.0, every_s - (time.monotonic() - began_s)))
+            time.sleep(max(0.0, wait_s - (time.monotonic() - began_s)))
 
     def _around(self, held: Lease) -> Surroundings:
         settings, registry = self.settings, Registry(self.registry_root)
