@@ -10,7 +10,7 @@ import sys
 import time
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -44,7 +44,6 @@ from limelight.streams.settings import (
 
 # What the bundled network reached on rooms it had not seen; see docs/results.md.
 _TRAINING_NOTE = PRETRAINED / "training.json"
-_DAY_MS = 86_400_000
 
 
 class NotLearned(LimelightError):
@@ -93,9 +92,10 @@ async def run_learning(options: LearningOptions, settings: Settings, console: Co
     disable_progress_bar()  # of loading a few MB
     if (out / "registry").exists() or (out / "feature-log").exists():
         raise ValueError(f"{out}: found an earlier loop's log, expected a new folder")
-    # Yesterday, so that no wave lies in the future, however long the loop takes.
-    base_ms = (int(time.time() * 1000) - _DAY_MS) // SEGMENT_MS * SEGMENT_MS
-    platform = Platform(base_ms, options.rooms_a_wave, options.segments, options.change_at)
+    # So early that no wave lies in the future, where retraining does not look.
+    platform = Platform(0, options.rooms_a_wave, options.segments, options.change_at)
+    base_ms = int(time.time() * 1000) - options.most_waves * platform.wave_ms
+    platform = replace(platform, base_ms=base_ms // SEGMENT_MS * SEGMENT_MS)
     seen, changed_in = ScoresSeen(), dict[int, int]()
     async with AsyncExitStack() as stack:
         console.print("starting broker, worker, engine, log writer and retraining ...")
@@ -149,7 +149,8 @@ async def run_learning(options: LearningOptions, settings: Settings, console: Co
     )
     learned = Learned(
         waves=figures,
-        changes=[(changed_in[change.number], change) for change in history],
+        # One may have come since its wave was over.
+        changes=[(changed_in.get(change.number, number - 1), change) for change in history],
         runs=_runs(system),
         seconds=round(time.monotonic() - started_s, 1),
     )
