@@ -57,6 +57,8 @@ class LearningOptions:
         change_at: the wave with which taste changes.
         waves_after: how many waves are still played after the first promotion.
         most_waves: no more than so many in all; a slow machine trains for many of them.
+        waits_for_training: no wave is played while a candidate is trained, so that both need not
+            share the machine.
         training: a TOML file of training settings, empty for retraining's own.
         retraining: changes of retraining's settings.
     """
@@ -67,6 +69,7 @@ class LearningOptions:
     change_at: int = 3
     waves_after: int = 6
     most_waves: int = 60
+    waits_for_training: bool = False
     training: str = ""
     retraining: dict[str, Any] | None = None
 
@@ -140,6 +143,9 @@ async def run_learning(options: LearningOptions, settings: Settings, console: Co
             versions = _versions(seen, [room.room_id for room in wave.rooms])
             console.print(f"{name}: scored by {', '.join(versions)}", highlight=False)
             _tell_runs(system, told, console)
+            while options.waits_for_training and _is_training(system):
+                await asyncio.sleep(0.2)
+                check()
             number += 1
         history = registry.history()
     # The writer has written the rest of the log when it ended.
@@ -245,6 +251,10 @@ def _versions(seen: ScoresSeen, room_ids: list[str]) -> list[str]:
 def _runs(system: LiveSystem) -> list[RunState]:
     runs = Path(system.settings.retraining.work) / "runs"
     return [load_state(path.parent) for path in sorted(runs.glob(f"*/{STATE}"))]
+
+
+def _is_training(system: LiveSystem) -> bool:
+    return any(run.stage not in ("shadow", "decide", "ended") for run in _runs(system))
 
 
 def _tell_runs(system: LiveSystem, told: set[str], console: Console) -> None:

@@ -28,6 +28,7 @@ async def test_a_changed_taste_is_noticed_learned_and_served(tmp_path: Path) -> 
         segments=20,
         change_at=1,
         waves_after=1,
+        waits_for_training=True,
         training=str(training),
         retraining={
             "calibration_low": 0.5,
