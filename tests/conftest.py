@@ -2,6 +2,7 @@
 
 import logging
 import os
+import sys
 from collections.abc import Iterator
 
 import pytest
@@ -13,11 +14,14 @@ if "PYTEST_XDIST_WORKER" in os.environ:
 
 
 @pytest.fixture(autouse=True)
-def _logging_stays() -> Iterator[None]:
-    """A command that a test calls sets logging up for its process, which here is all tests'."""
+def _commands_leave_nothing() -> Iterator[None]:
+    """A command that a test calls sets up logging and settings for its process: that of all tests."""
     root = logging.getLogger()
     level, handlers = root.level, list(root.handlers)
     yield
     root.setLevel(level)
     for handler in set(root.handlers) - set(handlers):
         root.removeHandler(handler)
+    # Where there is neither Kafka nor its settings, nobody has read them.
+    if (module := sys.modules.get("limelight.streams.settings")) is not None:
+        module.settings.cache_clear()
