@@ -15,7 +15,7 @@ if "PYTEST_XDIST_WORKER" in os.environ:
 
 @pytest.fixture(autouse=True)
 def _commands_leave_nothing() -> Iterator[None]:
-    """A command that a test calls sets up logging and settings for its process: that of all tests."""
+    """A command that a test calls sets up logging and settings of the process of all tests."""
     root = logging.getLogger()
     level, handlers = root.level, list(root.handlers)
     yield

@@ -16,20 +16,26 @@ def pointer_to(registry: Registry, version: str) -> ModelPointer:
     return ModelPointer(version=version, folder=str(folder), registry=registry.url)
 
 
-async def announce(registry: Registry, kafka: KafkaSettings) -> Change:
+async def announce(registry: Registry, kafka: KafkaSettings, *, again: bool = False) -> Change:
     """Write to the topic whatever differs there from the registry; gives the registry's pointers.
+
+    Args:
+        again: write what does not differ as well, for an engine that has refused it.
 
     Raises:
         BrokerUnavailable, KafkaError: Kafka does not answer; the registry stays as it is.
         UnknownVersion, MalformedVersion: a version that it points to is not whole.
     """
-    change = registry.pointers()
-    async with open_model_topic(kafka) as topic:
-        told = latest(await topic.to_its_end())
-    # The challenger last: who has just become champion need not be loaded twice.
-    for role in ROLES:
-        version = change.version(role)
-        pointer = None if version is None else pointer_to(registry, version)
-        if told.get(role) != pointer:
-            await point(kafka, role, pointer)
-    return change
+    while True:
+        change = registry.pointers()
+        async with open_model_topic(kafka) as topic:
+            told = latest(await topic.to_its_end())
+        # The challenger last: who has just become champion need not be loaded twice.
+        for role in ROLES:
+            version = change.version(role)
+            pointer = None if version is None else pointer_to(registry, version)
+            if again or told.get(role) != pointer:
+                await point(kafka, role, pointer)
+        # Of two who announce at once the slower one must not have the last word on what is over.
+        if registry.pointers().number == change.number:
+            return change

@@ -141,7 +141,7 @@ def announce() -> None:
     from limelight.replay.registry.announcement import announce as tell
     from limelight.streams.settings import settings
 
-    change = asyncio.run(tell(_registry(), settings().kafka))
+    change = asyncio.run(tell(_registry(), settings().kafka, again=True))
     typer.echo(f"champion: {change.champion or 'none'}, challenger: {change.challenger or 'none'}")
 
 

@@ -26,7 +26,7 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from limelight.engine.encoders import load_text_encoder
-from limelight.engine.errors import EncoderMismatch
+from limelight.engine.errors import EncoderMismatch, LimelightError
 from limelight.engine.network import BUNDLED_NETWORK, check_text_encoder, load_network
 from limelight.engine.tiny_encoders import TINY
 from limelight.models.datasets.labelled_room import LabelledRoom
@@ -41,7 +41,7 @@ from limelight.replay.feature_log.errors import EmptyInterval, MixedEncoders
 from limelight.replay.feature_log.reading import FeatureLog
 from limelight.replay.registry.code_version import code_version
 from limelight.replay.registry.errors import ChangedMeanwhile
-from limelight.replay.registry.lease import Lease
+from limelight.replay.registry.lease import Lease, LeaseLost
 from limelight.replay.registry.records import Change, Lineage
 from limelight.replay.registry.registry import Registry
 from limelight.replay.retraining.drift import (
@@ -65,6 +65,8 @@ from limelight.replay.retraining.training import (
     train_candidate,
     train_in_processes,
 )
+from limelight.replay.store import StoreFailed
+from limelight.streams.kafka import BrokerUnavailable
 from limelight.streams.settings import Settings
 
 Stage = Literal["collect", "notice", "train", "judge", "register", "shadow", "decide", "ended"]
@@ -72,6 +74,10 @@ Outcome = Literal["promoted", "rejected", "skipped", "failed", "abandoned"]
 STATE = "run.json"
 # Errors of the data: trying the same run again would meet them again.
 _HOPELESS = (TooLittleData, EmptyInterval, MixedEncoders, EncoderMismatch, ChangedMeanwhile)
+# Those of what surrounds the run pass; the same run is tried again.
+_PASSING = (LeaseLost, StoreFailed, BrokerUnavailable)
+# So often a stage may fail by any other.
+MOST_FAILURES = 3
 _LONGEST_REASON = 1_000
 
 
@@ -90,6 +96,7 @@ class RunState(BaseModel):
     candidate: str = ""
     cuts: tuple[int, int, int, int] | None = None
     shadow_from_ms: int | None = None
+    failures: int = 0
     outcome: Outcome | None = None
     reason: str = ""
 
@@ -174,8 +181,9 @@ class RetrainingRun:
         """Go on until the run has ended.
 
         Raises:
-            LimelightError, ValueError, OSError: a stage failed. The run goes on there when it is
-                run again, unless the data was the reason: then it has ended as failed.
+            LimelightError, ValueError, OSError, RuntimeError: a stage failed. The run goes on there
+                when it is run again, unless the data was the reason, or it was the third time: then
+                it has ended as failed.
         """
         stages = {
             "collect": self._collect,
@@ -190,10 +198,22 @@ class RetrainingRun:
             try:
                 stages[self.state.stage]()
             except _HOPELESS as error:
-                self._withdraw(str(error))
-                self._end("failed", str(error))
+                self._fail(error)
+                raise
+            except _PASSING:
+                raise
+            except (LimelightError, ValueError, RuntimeError) as error:
+                # RuntimeError: torch's word for missing memory.
+                if self.state.failures + 1 >= MOST_FAILURES:
+                    self._fail(error)
+                else:
+                    self._advance(self.state.stage, failures=self.state.failures + 1)
                 raise
         return self.state
+
+    def _fail(self, error: Exception) -> None:
+        self._withdraw(str(error))
+        self._end("failed", str(error))
 
     def abandon(self) -> RunState:
         """End the run as it is; its challenger is withdrawn."""
@@ -291,7 +311,9 @@ class RetrainingRun:
             return None
         registry = self._around.registry
         champions = {self.state.pointer, *registry.pointers().previous} - {None}
-        taus = [registry.version(str(each)).metrics.get("tau") for each in champions]
+        # One that was deleted since says nothing.
+        kept = [each for each in registry.versions() if each.name in champions]
+        taus = [each.metrics.get("tau") for each in kept]
         return max((tau for tau in taus if isinstance(tau, float)), default=None)
 
     def _is_good_enough(self, tau: float, best: float | None) -> bool:

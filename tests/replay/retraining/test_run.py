@@ -1,5 +1,6 @@
 """A run from the log to the registry: it promotes what is better, and changes nothing else."""
 
+import errno
 import json
 import shutil
 from collections.abc import Callable, Iterator
@@ -15,10 +16,12 @@ from limelight.replay.registry.errors import ChangedMeanwhile
 from limelight.replay.registry.lease import lease
 from limelight.replay.registry.records import Change, Lineage
 from limelight.replay.registry.registry import Registry
+from limelight.replay.retraining import rooms as rooms_module
 from limelight.replay.retraining import run as run_module
 from limelight.replay.retraining.drift import DISTRIBUTION, decoded_distribution
 from limelight.replay.retraining.errors import TooLittleData
 from limelight.replay.retraining.run import (
+    MOST_FAILURES,
     STATE,
     RetrainingRun,
     RunState,
@@ -353,3 +356,34 @@ def test_engines_are_told_of_a_withdrawal_that_the_first_try_could_not_tell(
     platform.is_broker_down = False
     assert finished(platform, folder).outcome == "rejected"
     assert [change.challenger for change in platform.announced] == [None]
+
+
+def test_a_stage_that_fails_again_and_again_ends_the_run(log: Path, tmp_path: Path) -> None:
+    platform = Platform(log, tmp_path)
+    (tmp_path / "training.toml").write_text("epochs = 0")
+    folder = begin(platform.work, str(log), END_MS, START_MS)
+    for _ in range(MOST_FAILURES):
+        assert unfinished(platform.work) == folder
+        with pytest.raises(ValueError, match="epochs: found 0"), platform.run(folder) as run:
+            run.run()
+    assert unfinished(platform.work) is None
+    assert load_state(folder).outcome == "failed"
+    assert platform.registry.pointers() == Change()
+
+
+def test_a_full_disk_leaves_the_run_where_it_was(
+    log: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    platform = Platform(log, tmp_path)
+    folder = begin(platform.work, str(log), END_MS, START_MS)
+
+    def full(*arguments: object, **options: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(rooms_module, "save_rooms", full)
+    for _ in range(MOST_FAILURES + 1):
+        with pytest.raises(OSError, match="No space left"), platform.run(folder) as run:
+            run.run()
+    assert load_state(folder).stage == "collect"
+    monkeypatch.undo()
+    assert finished(platform, folder).outcome == "promoted"
