@@ -1,4 +1,4 @@
-"""`evaluation.json`: the result as it was found, NaN as null."""
+"""Results as JSON: as they were found, and null for what is no number."""
 
 import json
 import math
@@ -13,16 +13,21 @@ SCHEMA = "limelight-evaluation-1"
 
 def write_json(result: EvaluationResult, about: dict[str, Any], path: Path) -> None:
     """The file appears whole. `about` says what was judged and how."""
-    found = {"schema": SCHEMA, "about": about, **_defined(asdict(result))}
+    write_figures({"schema": SCHEMA, "about": about, **asdict(result)}, path)
+
+
+def write_figures(found: Any, path: Path) -> None:
+    """Write dicts, lists and numbers; the file appears whole."""
     unfinished = path.with_name(path.name + ".part")
-    unfinished.write_text(json.dumps(found, indent=1, ensure_ascii=False, allow_nan=False) + "\n")
+    text = json.dumps(_defined(found), indent=1, ensure_ascii=False, allow_nan=False)
+    unfinished.write_text(text + "\n", encoding="utf-8")
     unfinished.replace(path)
 
 
 def _defined(value: Any) -> Any:
-    """The same with None for NaN, which JSON does not have."""
+    """The same with None for NaN and infinity, which JSON does not have."""
     if isinstance(value, float):
-        return None if math.isnan(value) else value
+        return value if math.isfinite(value) else None
     if isinstance(value, dict):
         return {name: _defined(each) for name, each in value.items()}
     if isinstance(value, list | tuple):

@@ -22,6 +22,7 @@ from limelight.engine.errors import LimelightError
 from limelight.engine.network import BUNDLED_NETWORK, load_network
 from limelight.engine.tiny_encoders import PRETRAINED
 from limelight.kernels.energy import SEGMENT_MS
+from limelight.replay.evaluation.written import write_figures
 from limelight.replay.learning.figures import WaveFigures, wave_figures
 from limelight.replay.learning.report import write_learning_report
 from limelight.replay.learning.waves import Platform, ScoresSeen, stream
@@ -30,7 +31,7 @@ from limelight.replay.registry.announcement import announce
 from limelight.replay.registry.code_version import code_version
 from limelight.replay.registry.records import Change, Lineage
 from limelight.replay.registry.registry import Registry
-from limelight.replay.retraining.run import STATE, RunState, load_state
+from limelight.replay.retraining.state import STATE, RunState, load_state
 from limelight.replay.system import START_LIMIT_S, LiveSystem, StartTimeout, running_system
 from limelight.streams.child import Child, child_process
 from limelight.streams.settings import (
@@ -284,4 +285,4 @@ def _write(path: Path, learned: Learned) -> None:
         {"wave": wave} | change.model_dump(mode="json") for wave, change in learned.changes
     ]
     found["runs"] = [run.model_dump(mode="json") for run in learned.runs]
-    path.write_text(json.dumps(found, indent=2) + "\n")
+    write_figures(found, path)

@@ -1,13 +1,13 @@
 """The closed loop as one plot: tau of each wave, what changed when, and every run's reason."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from limelight.replay.learning.figures import ENERGY, FIRST, SERVED, WaveFigures
 from limelight.replay.page import template
 from limelight.replay.registry.records import Change
-from limelight.replay.retraining.run import RunState
+from limelight.replay.retraining.state import RunState
 
 WIDTH, HEIGHT = 1000, 320
 _COLOURS = {SERVED: "#3b5bdb", FIRST: "#868e96", ENERGY: "#d9480f"}
@@ -78,8 +78,12 @@ def write_learning_report(
     return paths
 
 
-def _events(waves, changes, x) -> list[Event]:  # type: ignore[no-untyped-def]
-    found = []
+def _events(
+    waves: Sequence[WaveFigures],
+    changes: Sequence[tuple[int, Change]],
+    x: Callable[[float], float],
+) -> list[Event]:
+    found: list[tuple[float, str]] = []
     changed = next((at for at, each in enumerate(waves) if each.taste_changed), None)
     if changed is not None:
         found.append((changed - 0.5, "taste changes"))

@@ -12,18 +12,14 @@ A run that is killed goes on at its stage. Until `register` nothing outside of i
 """
 
 import json
-import math
-import os
 import shutil
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
-from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, ValidationError
 
 from limelight.engine.encoders import load_text_encoder
 from limelight.engine.errors import EncoderMismatch, LimelightError
@@ -37,6 +33,7 @@ from limelight.models.training.settings import LossSettings
 from limelight.models.training.trainer import StepSeen
 from limelight.replay.evaluation.evaluate import evaluate_rooms
 from limelight.replay.evaluation.result import EvaluationResult
+from limelight.replay.evaluation.written import write_figures
 from limelight.replay.feature_log.errors import EmptyInterval, MixedEncoders
 from limelight.replay.feature_log.reading import FeatureLog
 from limelight.replay.registry.code_version import code_version
@@ -56,6 +53,7 @@ from limelight.replay.retraining.errors import RunFailed, TooLittleData
 from limelight.replay.retraining.gate import Verdict, nothing_seen, offline_gate, shadow_gate
 from limelight.replay.retraining.rooms import Cuts, RunRooms, collect, cut_by_time, load
 from limelight.replay.retraining.shadow import shadowed_rooms
+from limelight.replay.retraining.state import Outcome, RunState, Stage, load_state, save_state
 from limelight.replay.retraining.training import (
     CANDIDATE,
     CHAMPION,
@@ -69,9 +67,6 @@ from limelight.replay.store import StoreFailed
 from limelight.streams.kafka import BrokerUnavailable
 from limelight.streams.settings import Settings
 
-Stage = Literal["collect", "notice", "train", "judge", "register", "shadow", "decide", "ended"]
-Outcome = Literal["promoted", "rejected", "skipped", "failed", "abandoned"]
-STATE = "run.json"
 # Errors of the data: trying the same run again would meet them again.
 _HOPELESS = (TooLittleData, EmptyInterval, MixedEncoders, EncoderMismatch, ChangedMeanwhile)
 # Those of what surrounds the run pass; the same run is tried again.
@@ -79,26 +74,6 @@ _PASSING = (LeaseLost, StoreFailed, BrokerUnavailable)
 # So often a stage may fail by any other.
 MOST_FAILURES = 3
 _LONGEST_REASON = 1_000
-
-
-class RunState(BaseModel):
-    """What `run.json` holds; times in ms."""
-
-    model_config = ConfigDict(frozen=True, extra="ignore")
-
-    id: str
-    source: str
-    until_ms: int
-    stage: Stage = "collect"
-    # The version that serves; `pointer` is what the registry says, None for the settings' network.
-    champion: str = ""
-    pointer: str | None = None
-    candidate: str = ""
-    cuts: tuple[int, int, int, int] | None = None
-    shadow_from_ms: int | None = None
-    failures: int = 0
-    outcome: Outcome | None = None
-    reason: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,51 +96,6 @@ class Surroundings:
     on_step: Callable[[StepSeen], None] = lambda seen: None
     now_ms: Callable[[], int] = lambda: int(time.time() * 1000)
     wait: Callable[[float], None] = time.sleep
-
-
-def begin(work: Path, source: str, until_ms: int, now_ms: int) -> Path:
-    """The folder of a new run."""
-    started = datetime.fromtimestamp(now_ms / 1000, UTC).strftime("%Y%m%dT%H%M%S")
-    folder = work / "runs" / started
-    number = 1
-    while folder.exists():
-        number += 1
-        folder = work / "runs" / f"{started}-{number}"
-    folder.mkdir(parents=True)
-    save_state(folder, RunState(id=folder.name, source=source, until_ms=until_ms))
-    return folder
-
-
-def unfinished(work: Path) -> Path | None:
-    """The folder of the run that has not come to its end, None if all have."""
-    for path in sorted((work / "runs").glob(f"*/{STATE}"), reverse=True):
-        if load_state(path.parent).stage != "ended":
-            return path.parent
-    return None
-
-
-def load_state(folder: Path) -> RunState:
-    """
-    Raises:
-        ValueError: no state of a run; the text names the file.
-        OSError: it cannot be read.
-    """
-    try:
-        return RunState.model_validate_json((folder / STATE).read_bytes())
-    except ValidationError as error:
-        raise ValueError(
-            f"{folder / STATE}: found {error.errors(include_url=False)[0]['msg']}, expected the"
-            " state of a run; no other run begins while its folder is there"
-        ) from error
-
-
-def save_state(folder: Path, state: RunState) -> None:
-    part = folder / f"{STATE}.part"
-    with part.open("w") as file:
-        file.write(state.model_dump_json(indent=2) + "\n")
-        file.flush()
-        os.fsync(file.fileno())
-    part.replace(folder / STATE)
 
 
 class RetrainingRun:
@@ -503,11 +433,11 @@ class RetrainingRun:
             raise RunFailed(f"{self.folder / name}: found {error}, expected JSON") from error
 
     def _write(self, name: str, found: Any) -> None:
-        part = self.folder / f"{name}.part"
-        part.write_text(json.dumps(_plain(found), indent=2) + "\n")
-        part.replace(self.folder / name)
+        write_figures(found, self.folder / name)
 
     def _advance(self, stage: Stage, **changes: Any) -> None:
+        if stage != self.state.stage:
+            changes["failures"] = 0
         self.state = self.state.model_copy(update={"stage": stage, **changes})
         save_state(self.folder, self.state)
 
@@ -521,14 +451,3 @@ class RetrainingRun:
 
 def _tuple(cuts: Cuts) -> tuple[int, int, int, int]:
     return cuts.start_ms, cuts.validation_ms, cuts.test_ms, cuts.end_ms
-
-
-def _plain(found: Any) -> Any:
-    """As JSON has it: no NaN."""
-    if isinstance(found, dict):
-        return {str(name): _plain(value) for name, value in found.items()}
-    if isinstance(found, list | tuple):
-        return [_plain(value) for value in found]
-    if isinstance(found, float) and not math.isfinite(found):
-        return None
-    return found

@@ -15,14 +15,8 @@ from limelight.replay.feature_log.reading import FeatureLog
 from limelight.replay.registry.announcement import announce
 from limelight.replay.registry.lease import LEASE_S, Lease, LeaseTaken, lease
 from limelight.replay.registry.registry import Registry
-from limelight.replay.retraining.run import (
-    RetrainingRun,
-    RunState,
-    Surroundings,
-    begin,
-    load_state,
-    unfinished,
-)
+from limelight.replay.retraining.run import RetrainingRun, Surroundings
+from limelight.replay.retraining.state import RunState, begin, load_state, unfinished
 from limelight.replay.store import Store
 from limelight.streams import metrics
 from limelight.streams.settings import Settings

@@ -5,8 +5,6 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
-import numpy as np
-
 from limelight.kernels.energy import SEGMENT_MS
 from limelight.models.datasets.labelled_room import COUNT_NAMES
 from limelight.replay.marks import Marks, closing_mark_ms
@@ -97,12 +95,3 @@ def _pictures(room: SimulatedRoom, scripted: ScriptedRoom) -> Iterator[ScriptedM
     for segment in range(room.segments):
         at_ms = scripted.base_ms + segment * SEGMENT_MS + SEGMENT_MS // 2
         yield scripted.picture(at_ms, artist.picture(segment, rng, _PICTURE_SIZE))
-
-
-def measured_by_start(room: SimulatedRoom, base_ms: int) -> dict[int, float]:
-    """The measured CTR of each segment that has one, by its start in event time."""
-    return {
-        base_ms + segment * SEGMENT_MS: float(ctr)
-        for segment, ctr in enumerate(room.truth.measured_ctr)
-        if not np.isnan(ctr)
-    }

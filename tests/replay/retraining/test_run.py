@@ -22,14 +22,10 @@ from limelight.replay.retraining.drift import DISTRIBUTION, decoded_distribution
 from limelight.replay.retraining.errors import TooLittleData
 from limelight.replay.retraining.run import (
     MOST_FAILURES,
-    STATE,
     RetrainingRun,
-    RunState,
     Surroundings,
-    begin,
-    load_state,
-    unfinished,
 )
+from limelight.replay.retraining.state import STATE, RunState, begin, load_state, unfinished
 from limelight.replay.store import Store
 from limelight.streams.settings import FeaturelogSettings, RetrainingSettings, Settings
 from tests.replay.failing_store import PowerCut

@@ -7,7 +7,7 @@ import pytest
 from limelight.replay.bundled_model import bundled_world
 from limelight.replay.recording import load_recording
 from limelight.replay.script import script
-from limelight.replay.simulator.broadcast import SimulatedRoom, broadcast, measured_by_start
+from limelight.replay.simulator.broadcast import SimulatedRoom, broadcast
 from limelight.replay.simulator.recordings import SimulatedRecording, write_recording
 from limelight.streams.records import header_map
 
@@ -56,11 +56,3 @@ def test_messages_come_in_order_and_each_segment_has_its_picture() -> None:
     assert {each.key.decode() for each in pictures} == {room.room_id for room in rooms}
     ends = [each for each in sent if header_map(each.headers).get("kind") == "end"]
     assert len(ends) in (0, 3)
-
-
-def test_what_was_clicked_lies_at_the_segments_starts() -> None:
-    room = SimulatedRoom(bundled_world(0), 3, 6)
-    found = measured_by_start(room, 1_000)
-    assert set(found) <= {1_000 + 30_000 * segment for segment in range(6)}
-    truth = room.truth.measured_ctr
-    assert found[1_000 + 30_000 * 2] == pytest.approx(float(truth[2]))
