@@ -205,7 +205,7 @@ def _train(
         def show(seen: StepSeen) -> None:
             total = settings.epochs * seen.steps_an_epoch
             done = seen.epoch * seen.steps_an_epoch + seen.step
-            tau = "" if seen.tau is None else f", tau {seen.tau:.3f}"
+            tau = "" if seen.watched is None else f", tau {seen.watched:.3f}"
             text = f"training {settings.out.name}: loss {seen.loss:.3f}{tau}"
             progress.update(task, total=total, completed=done, description=text)
 

@@ -1,6 +1,11 @@
-"""`limelight train`: from labelled rooms on disk to a calibrated network that the engine loads."""
+"""`limelight train`: from data on disk to a model, whichever the file's `task` names.
+
+Without one it is ContentCTR: from labelled rooms to a calibrated network that the engine loads.
+"""
 
 import json
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 
@@ -11,6 +16,7 @@ from rich.progress import Progress, TimeElapsedColumn
 from transformers.utils.logging import disable_progress_bar
 
 from limelight.engine.weights import weights_revision
+from limelight.models.content import CONTENTCTR_TASK, MODEL, TrainingReport, content_model
 from limelight.models.contentctr.model import ContentCTR
 from limelight.models.datasets.labelled_room import LabelledRoom
 from limelight.models.datasets.room_files import load_rooms
@@ -18,6 +24,7 @@ from limelight.models.training.calibration import fit_calibration
 from limelight.models.training.evaluation import evaluate, measured_ctrs, predict
 from limelight.models.training.metrics_log import defined
 from limelight.models.training.network import TrainedNetwork
+from limelight.models.training.run_settings import RunSettings, read_toml
 from limelight.models.training.sequences import Sequences
 from limelight.models.training.settings import (
     DataSettings,
@@ -26,23 +33,43 @@ from limelight.models.training.settings import (
 )
 from limelight.models.training.trainer import CHECKPOINT, StepSeen, is_main_process, train
 
-MODEL = "model"
-
 
 def run_training(config: Path, *, resume: bool) -> None:
     """Train by the settings in a file, and write `model/` and `report.json` beside its metrics.
 
     Raises:
-        ValueError, OSError: settings or rooms that do not fit; each says what and where.
+        ValueError, OSError: settings or data that do not fit; each says what and where.
         FileExistsError: an earlier run lies in the output folder, and `resume` was not asked for.
     """
+    fields = read_toml(config)
+    task = fields.get("task", CONTENTCTR_TASK)
+    out = config.parent / str(fields.get("out", RunSettings().out))
+    if not resume and (out / CHECKPOINT).exists():
+        raise FileExistsError(
+            f"{out}: found an earlier run, expected a new folder, or --resume to go on"
+        )
+    if task == CONTENTCTR_TASK:
+        _train_contentctr(config, resume=resume)
+        return
+    try:
+        model = content_model(task)
+    except ValueError as error:
+        raise ValueError(f"{config}: {error}") from error
+    console, is_main = Console(), is_main_process()
+    with _progress(console, is_main) as (progress, show):
+        report = model.train_model(config, resume=resume, on_step=show)
+        progress.update(progress.task_ids[0], completed=1, total=1, description="trained")
+    if is_main:
+        _write_report(out, report)
+        for name, value in report.validation.items():
+            console.print(f"{name}: {'none' if value is None else f'{value:.4f}'}", highlight=False)
+        console.print(f"written: {out / MODEL}", highlight=False)
+
+
+def _train_contentctr(config: Path, *, resume: bool) -> None:
     settings = load_training_settings(config)
     if settings.data is None:
         raise ValueError(f"{config}: data: found nothing, expected train and validation")
-    if not resume and (settings.out / CHECKPOINT).exists():
-        raise FileExistsError(
-            f"{settings.out}: found an earlier run, expected a new folder, or --resume to go on"
-        )
     console, is_main = Console(), is_main_process()
     training, validation = load_rooms(settings.data.train), load_rooms(settings.data.validation)
     _check_rooms(settings.data, training, validation)
@@ -54,37 +81,21 @@ def run_training(config: Path, *, resume: bool) -> None:
             f" {sum(each.numel() for each in network.parameters()):,} parameters",
             highlight=False,
         )
-    with Progress(
-        *Progress.get_default_columns(),
-        TimeElapsedColumn(),
-        console=console,
-        disable=not is_main,
-    ) as progress:
-        task = progress.add_task("training", total=None)
-
-        def show(seen: StepSeen) -> None:
-            tau = "" if seen.tau is None else f", tau {seen.tau:.4f}"
-            progress.update(
-                task,
-                total=settings.epochs * seen.steps_an_epoch,
-                completed=seen.epoch * seen.steps_an_epoch + seen.step,
-                description=f"epoch {seen.epoch + 1}, loss {seen.loss:.4f}{tau}",
-            )
-
+    with _progress(console, is_main) as (_, show):
         learned, held_out = Sequences(training, buckets), Sequences(validation, buckets)
         trained = train(network, learned, held_out, settings, on_step=show, resume=resume)
     if is_main:
         found = save_calibrated(
             network, learned, held_out, settings.out / MODEL, _version(settings)
         )
-        report = {
-            "settings": settings.model_dump(mode="json"),
-            "best_epoch": trained.best_epoch,
-            "epochs": trained.epochs,
-            "steps": trained.total_steps,
-            "validation": defined(found),
-        }
-        (settings.out / "report.json").write_text(json.dumps(report, indent=2) + "\n")
+        report = TrainingReport(
+            settings=settings.model_dump(mode="json"),
+            best_epoch=trained.best_epoch,
+            epochs=trained.epochs,
+            steps=trained.total_steps,
+            validation=defined(found),
+        )
+        _write_report(settings.out, report)
         if not found["windows"]:
             console.print(
                 "no validation window has a tau, so every epoch counted as the best:"
@@ -97,6 +108,31 @@ def run_training(config: Path, *, resume: bool) -> None:
             f" written: {settings.out / MODEL}",
             highlight=False,
         )
+
+
+@contextmanager
+def _progress(
+    console: Console, is_main: bool
+) -> Iterator[tuple[Progress, Callable[[StepSeen], None]]]:
+    """A bar on the main process, and what tells it of each step."""
+    columns = (*Progress.get_default_columns(), TimeElapsedColumn())
+    with Progress(*columns, console=console, disable=not is_main) as progress:
+        task = progress.add_task("training", total=None)
+
+        def show(seen: StepSeen) -> None:
+            watched = "" if seen.watched is None else f", {seen.watches} {seen.watched:.4f}"
+            progress.update(
+                task,
+                total=seen.epochs * seen.steps_an_epoch,
+                completed=seen.epoch * seen.steps_an_epoch + seen.step,
+                description=f"epoch {seen.epoch + 1}, loss {seen.loss:.4f}{watched}",
+            )
+
+        yield progress, show
+
+
+def _write_report(out: Path, report: TrainingReport) -> None:
+    (out / "report.json").write_text(json.dumps(asdict(report), indent=2) + "\n")
 
 
 def save_calibrated(

@@ -88,6 +88,8 @@ class HighlightNetwork(nn.Module):
 class HighlightTask:
     """Pieces of videos to learn from, judged by the mAP (not interpolated) of whole videos."""
 
+    watches = "mAP"
+
     def __init__(
         self,
         network: HighlightNetwork,
@@ -133,7 +135,7 @@ def train_highlights(
 ) -> Trained[HighlightNetwork, PHDFigures]:
     """Train ContentCTR-HL on some users, and keep the epoch that does best on others.
 
-    Files, `on_step` and `resume` as in `trainer.train`; `StepSeen.tau` is the validation's mAP.
+    Files, `on_step` and `resume` as in `trainer.train`; `StepSeen.watched` is the validation's mAP.
     PHD has no validation users: hold back some of its training users, since the best of twenty
     epochs on the test users would be their figure no more.
 

@@ -1,24 +1,24 @@
-"""What a training run is told: a TOML file, checked before anything is loaded."""
+"""What a run of ContentCTR is told."""
 
-import tomllib
 from inspect import signature
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import Field, model_validator
 
 from limelight.models.contentctr.config import ContentCTRConfig, base, tiny
 from limelight.models.contentctr.losses import LITERAL_READING, RELEASE_READING, AlignmentReading
+from limelight.models.training.run_settings import (
+    RunSettings,
+    SettingsSection,
+    load_run_settings,
+)
 
 _PRESETS = {"base": base, "tiny": tiny}
 _READINGS = {"release": RELEASE_READING, "literal": LITERAL_READING}
 
 
-class _Section(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class LossSettings(_Section):
+class LossSettings(SettingsSection):
     """Weights of eq. 14, and how its parts are read; a part of weight 0 is not computed."""
 
     point: float = Field(0.65, ge=0)
@@ -39,41 +39,38 @@ class LossSettings(_Section):
         return self
 
 
-class DataSettings(_Section):
+class DataSettings(SettingsSection):
     """Files of labelled rooms, as `limelight simulate rooms` and `save_rooms` write them."""
 
     train: Path
     validation: Path
 
 
-class TrainingSettings(_Section):
+class TrainingSettings(RunSettings):
     """One run. The defaults are the paper's (section 4.3.2).
 
     `network` changes single fields of the preset's `ContentCTRConfig`. Sequences longer than the
-    network's window are trained with the banded mask it also serves with. `epochs` ends earlier
-    when the validation's tau has not risen for `patience` epochs.
+    network's window are trained with the banded mask it also serves with. What the epochs watch
+    is the validation's tau.
     """
 
     data: DataSettings | None = None
-    out: Path = Path("trained")
     preset: Literal["base", "tiny"] = "base"
     network: dict[str, Any] = Field(default_factory=dict)
     loss: LossSettings = LossSettings()
 
     sequence_length: int = Field(20, ge=2)
-    batch_size: int = Field(48, ge=1, description="of all processes together")
-    epochs: int = Field(12, ge=1)
-    learning_rate: float = Field(5e-5, gt=0)
-    schedule: Literal["constant", "cosine"] = "constant"
-    clip_norm: float = Field(1.0, gt=0)
-    patience: int | None = Field(None, ge=1)
-
     unknown_streamer_rate: float = Field(0.05, ge=0, lt=1)
     missing_modality_rate: float = Field(0.0, ge=0, lt=1)
     fine_tune_encoders: bool = True
-    precision: Literal["auto", "float32", "bfloat16"] = "auto"
-    seed: int = Field(0, ge=0)
-    checkpoint_every_steps: int = Field(500, ge=1)
+
+    def resolved(self, folder: Path) -> "TrainingSettings":
+        changes: dict[str, Any] = {"out": folder / self.out}
+        if self.data is not None:
+            changes["data"] = DataSettings(
+                train=folder / self.data.train, validation=folder / self.data.validation
+            )
+        return self.model_copy(update=changes)
 
     def network_config(self, **changes: Any) -> ContentCTRConfig:
         """The preset with `network`'s changes, and then these.
@@ -102,30 +99,9 @@ def load_training_settings(path: Path) -> TrainingSettings:
         ValueError: no TOML, or a key or value that does not fit; it names file, key and found.
         OSError: the file cannot be read.
     """
-    try:
-        fields = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise ValueError(f"{path}: found {error}, expected TOML") from error
-    try:
-        settings = TrainingSettings.model_validate(fields)
-    except ValidationError as error:
-        problems = "; ".join(
-            f"{'.'.join(map(str, problem['loc']))}: found {problem.get('input')!r},"
-            f" {problem['msg']}"
-            for problem in error.errors(include_url=False)
-        )
-        raise ValueError(f"{path}: {problems}") from error
+    settings = load_run_settings(path, TrainingSettings)
     try:
         settings.network_config()
     except ValueError as error:
         raise ValueError(f"{path}: {error}") from error
-    return _resolved(settings, path.parent)
-
-
-def _resolved(settings: TrainingSettings, folder: Path) -> TrainingSettings:
-    changes: dict[str, Any] = {"out": folder / settings.out}
-    if settings.data is not None:
-        changes["data"] = DataSettings(
-            train=folder / settings.data.train, validation=folder / settings.data.validation
-        )
-    return settings.model_copy(update=changes)
+    return settings

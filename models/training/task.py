@@ -15,11 +15,22 @@ NetworkT_co = TypeVar("NetworkT_co", bound=nn.Module, covariant=True)
 FoundT = TypeVar("FoundT")
 
 
+class StepLosses(Protocol):
+    """A dataclass of scalars: what is minimised, and its parts for the log."""
+
+    @property
+    def total(self) -> Tensor: ...
+
+
 class TrainingTask(Protocol[NetworkT_co, FoundT]):
     """Where sequences come from, what learns from them, and how well it has learned.
 
-    `network` takes what `batch` gives and returns `Losses`.
+    `network` takes what `batch` gives and returns `StepLosses`. `watches` names, for people, the
+    figure that `watched` gives.
     """
+
+    @property
+    def watches(self) -> str: ...
 
     @property
     def network(self) -> NetworkT_co: ...
@@ -42,6 +53,8 @@ class TrainingTask(Protocol[NetworkT_co, FoundT]):
 
 class RoomTask:
     """Sequences of labelled rooms, judged by tau."""
+
+    watches = "tau"
 
     def __init__(
         self,

@@ -8,28 +8,36 @@ import json
 import math
 from collections.abc import Callable, Iterator
 from contextlib import nullcontext
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, fields, replace
 from typing import Any, Generic, cast
 
 import torch
 from accelerate import Accelerator, PartialState
 from accelerate.utils import DistributedDataParallelKwargs, broadcast_object_list, gather_object
 from torch import Tensor
-from torch.optim import Adam
+from torch.optim import Adam, AdamW
 
 from limelight.models.training.checkpoint import Progress, load_checkpoint, save_checkpoint
 from limelight.models.training.evaluation import Evaluation
 from limelight.models.training.metrics_log import MetricsLog, defined
-from limelight.models.training.network import Losses, TrainedNetwork
+from limelight.models.training.network import TrainedNetwork
+from limelight.models.training.run_settings import RunSettings
 from limelight.models.training.sequences import Sequences
 from limelight.models.training.settings import TrainingSettings
-from limelight.models.training.task import FoundT, NetworkT_co, RoomTask, TrainingTask
+from limelight.models.training.task import (
+    FoundT,
+    NetworkT_co,
+    RoomTask,
+    StepLosses,
+    TrainingTask,
+)
 
 CHECKPOINT = "checkpoint"
 _LOG_EVERY_STEPS = 10
 # Odd and large, so that neighbouring seeds, epochs and steps get generators far apart.
 _SEED_STRIDES = (1_000_003, 10_007)
 _SEEDS = 2**63
+_OPTIMIZERS: dict[str, type[Adam]] = {"adam": Adam, "adamw": AdamW}
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,13 +53,15 @@ class Trained(Generic[NetworkT_co, FoundT]):
 
 @dataclass(frozen=True, slots=True)
 class StepSeen:
-    """What a caller may show while training goes on; `tau` is whatever figure the task watches."""
+    """What a caller may show while training goes on; `watched` is the figure named `watches`."""
 
     epoch: int
+    epochs: int
     step: int
     steps_an_epoch: int
     loss: float
-    tau: float | None
+    watches: str
+    watched: float | None
 
 
 def train(
@@ -86,7 +96,7 @@ def train(
 
 def train_on(
     task: TrainingTask[NetworkT_co, FoundT],
-    settings: TrainingSettings,
+    settings: RunSettings,
     *,
     on_step: Callable[[StepSeen], None] = lambda seen: None,
     resume: bool = False,
@@ -106,7 +116,9 @@ def train_on(
     # Every process draws its own orders and dropout.
     torch.manual_seed((settings.seed * _SEED_STRIDES[0] + accelerator.process_index) % _SEEDS)
     trainable = [each for each in task.network.parameters() if each.requires_grad]
-    optimizer = Adam(trainable, lr=settings.learning_rate)
+    optimizer = _OPTIMIZERS[settings.optimizer](
+        trainable, lr=settings.learning_rate, weight_decay=settings.weight_decay
+    )
     run = _Run(task, optimizer, accelerator, settings, on_step)
     if resume:
         run.restore()
@@ -124,7 +136,7 @@ class _Run(Generic[NetworkT_co, FoundT]):
         task: TrainingTask[NetworkT_co, FoundT],
         optimizer: Adam,
         accelerator: Accelerator,
-        settings: TrainingSettings,
+        settings: RunSettings,
         on_step: Callable[[StepSeen], None],
     ) -> None:
         self._task = task
@@ -133,7 +145,7 @@ class _Run(Generic[NetworkT_co, FoundT]):
         self._settings = settings
         self._on_step = on_step
         self._progress = Progress()
-        self._tau: float | None = None
+        self._watched: float | None = None
         self._optimizer = optimizer
         self._prepared, self._prepared_optimizer = accelerator.prepare(task.network, optimizer)
 
@@ -193,11 +205,21 @@ class _Run(Generic[NetworkT_co, FoundT]):
                 metrics.write(total, **{n: float(v.detach()) for n, v in _parts(losses)})
             if self._accelerator.is_main_process:
                 loss = float(losses.total.detach())
-                self._on_step(StepSeen(epoch, step + 1, len(batches), loss, self._tau))
+                self._on_step(
+                    StepSeen(
+                        epoch,
+                        self._settings.epochs,
+                        step + 1,
+                        len(batches),
+                        loss,
+                        self._task.watches,
+                        self._watched,
+                    )
+                )
             if total % self._settings.checkpoint_every_steps == 0:
                 self._save()
 
-    def _step(self, cuts: Tensor, epoch: int, step: int, steps_an_epoch: int) -> Losses:
+    def _step(self, cuts: Tensor, epoch: int, step: int, steps_an_epoch: int) -> StepLosses:
         settings, accelerator = self._settings, self._accelerator
         share = cuts[accelerator.process_index :: accelerator.num_processes]
         # What is hidden from one process is not what is hidden from the others.
@@ -208,7 +230,7 @@ class _Run(Generic[NetworkT_co, FoundT]):
             for group in self._optimizer.param_groups:
                 group["lr"] = settings.learning_rate * 0.5 * (1 + math.cos(math.pi * done))
         self._prepared_optimizer.zero_grad(set_to_none=True)
-        losses: Losses = self._prepared(batch)
+        losses: StepLosses = self._prepared(batch)
         if not torch.isfinite(losses.total):
             raise ValueError(
                 f"loss: found {float(losses.total.detach())} in epoch {epoch}, step {step},"
@@ -235,7 +257,7 @@ class _Run(Generic[NetworkT_co, FoundT]):
     def _end_epoch(self, found: FoundT, metrics: MetricsLog | None) -> FoundT | None:
         """`found` if it is the best so far; its weights are then kept."""
         progress, tau = self._progress, self._task.watched(found)
-        self._tau = tau
+        self._watched = tau
         # A validation set whose windows all are constant has no tau: then the last epoch is best.
         # But a network that has come to predict a constant is no better than one with a tau.
         rises = progress.best_tau is None or tau > progress.best_tau
@@ -283,9 +305,9 @@ def _generator(seed: int, epoch: int, step: int) -> torch.Generator:
     return torch.Generator().manual_seed(number % _SEEDS)
 
 
-def _parts(losses: Losses) -> Iterator[tuple[str, Tensor]]:
-    for name in ("total", "point", "pair", "align"):
-        yield f"loss_{name}", getattr(losses, name)
+def _parts(losses: StepLosses) -> Iterator[tuple[str, Tensor]]:
+    for field in fields(cast(Any, losses)):
+        yield f"loss_{field.name}", getattr(losses, field.name)
 
 
 def _is_on_cpu() -> bool:
@@ -296,7 +318,7 @@ def _is_on_cpu() -> bool:
     return not torch.accelerator.is_available()
 
 
-def _precision(settings: TrainingSettings) -> str:
+def _precision(settings: RunSettings) -> str:
     if settings.precision == "auto":
         return "bf16" if torch.cuda.is_available() else "no"
     return {"float32": "no", "bfloat16": "bf16"}[settings.precision]

@@ -109,6 +109,7 @@ def evaluate(
     from transformers.utils.logging import disable_progress_bar
 
     from limelight.replay.evaluation.categories import read_categories
+    from limelight.replay.evaluation.content import content_models, evaluate_content
     from limelight.replay.evaluation.data import with_categories
     from limelight.replay.evaluation.encoders import DataEncoders
     from limelight.replay.evaluation.evaluate import evaluate_rooms
@@ -125,6 +126,9 @@ def evaluate(
     current = settings()
     logs.configure(current.log_level)
     console = Console()
+    if content := content_models(model):
+        evaluate_content(content, data, out, console)
+        return
     encoders = DataEncoders(current.engine)
     models = load_models(model, encoders)
     ways = {"--engines": engines, "--prefix": prefix, "--ray": ray}
