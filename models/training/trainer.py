@@ -37,7 +37,7 @@ _LOG_EVERY_STEPS = 10
 # Odd and large, so that neighbouring seeds, epochs and steps get generators far apart.
 _SEED_STRIDES = (1_000_003, 10_007)
 _SEEDS = 2**63
-_OPTIMIZERS: dict[str, type[Adam]] = {"adam": Adam, "adamw": AdamW}
+OPTIMIZERS: dict[str, type[Adam]] = {"adam": Adam, "adamw": AdamW}
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,7 +116,7 @@ def train_on(
     # Every process draws its own orders and dropout.
     torch.manual_seed((settings.seed * _SEED_STRIDES[0] + accelerator.process_index) % _SEEDS)
     trainable = [each for each in task.network.parameters() if each.requires_grad]
-    optimizer = _OPTIMIZERS[settings.optimizer](
+    optimizer = OPTIMIZERS[settings.optimizer](
         trainable, lr=settings.learning_rate, weight_decay=settings.weight_decay
     )
     run = _Run(task, optimizer, accelerator, settings, on_step)

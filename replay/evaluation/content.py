@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from rich.console import Console
-from rich.table import Table
+from rich.table import Column, Table
 from rich.text import Text
 
 from limelight.models.content import Figures, content_model, content_task_of
@@ -64,7 +64,7 @@ def evaluate_content(
 
 
 def _table(path: str, figures: dict[str, Figures]) -> Table:
-    table = Table("measure", *(Text(name) for name in figures), title=path)
+    table = Table("measure", *(Column(Text(name)) for name in figures), title=path)
     for measure in dict.fromkeys(name for found in figures.values() for name in found):
         cells = (found.get(measure) for found in figures.values())
         table.add_row(measure, *("" if cell is None else f"{cell:.4f}" for cell in cells))

@@ -53,7 +53,7 @@ class SpyingAdam(Adam):
 
 @pytest.fixture
 def spying_adam(monkeypatch: pytest.MonkeyPatch) -> type[SpyingAdam]:
-    monkeypatch.setattr(trainer, "Adam", SpyingAdam)
+    monkeypatch.setitem(trainer.OPTIMIZERS, "adam", SpyingAdam)
     SpyingAdam.rates, SpyingAdam.norms = [], []
     return SpyingAdam
 
@@ -228,7 +228,7 @@ def test_a_callers_step_sees_where_the_run_stands(
         (1, 3, 3),
     ]
     tau = metrics(settings.out)[0]["tau"]
-    assert [each.tau for each in seen] == [None, None, None, tau, tau, tau]
+    assert [each.watched for each in seen] == [None, None, None, tau, tau, tau]
 
 
 def test_training_ends_when_tau_has_not_risen_for_the_patience(
