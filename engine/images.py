@@ -53,6 +53,12 @@ def decode_image(
     return np.asarray(resized)
 
 
+def fit_image(image: Image.Image, size: tuple[int, int]) -> NDArray[np.uint8]:
+    """(H, W, 3) uint8 RGB of an open picture, stretched as `decode_image` does it."""
+    height, width = size
+    return np.asarray(_rgb(image).resize((width, height), Image.Resampling.BICUBIC))
+
+
 def _check_pixels(width: int, height: int, max_pixels: int) -> None:
     if width * height > max_pixels:
         raise DecodeFailed(f"found {width}x{height} pixels, expected at most {max_pixels} in all")

@@ -63,11 +63,38 @@ def rooms(
     typer.echo(f"written: {out}, {count} rooms")
 
 
+@simulate_app.command()
+def clips(
+    out: Annotated[Path, typer.Argument(help="A file of labelled clips (.safetensors).")],
+    count: Annotated[int, typer.Option(min=1)] = 2_000,
+    first: Annotated[int, typer.Option(min=0, help="The first clip's number.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, help="Which simulated platform.")] = 0,
+) -> None:
+    """Write clips with features and what viewers did: what the content models train on."""
+    import torch
+    from rich.progress import Progress
+
+    from limelight.engine.tiny_encoders import tiny_frame_encoder, tiny_text_encoder
+    from limelight.models.datasets.clip_files import save_clips
+    from limelight.replay.bundled_model import bundled_world
+    from limelight.replay.simulator.clip_table import simulated_clips
+
+    numbers, cpu = range(first, first + count), torch.device("cpu")
+    frames, texts = tiny_frame_encoder(device=cpu), tiny_text_encoder(device=cpu)
+    with Progress() as progress:
+        task = progress.add_task("drawing and encoding", total=count)
+        made = simulated_clips(
+            bundled_world(seed), numbers, frames, texts, on_clip=lambda: progress.advance(task)
+        )
+    save_clips(out, made, note=f"simulated, seed {seed}, clips {first} to {first + count - 1}")
+    typer.echo(f"written: {out}, {count} clips")
+
+
 def train(
     config: Annotated[Path, typer.Argument(help="A TOML file; docs/training.md has its keys.")],
     resume: Annotated[bool, typer.Option("--resume", help="Go on from the checkpoint.")] = False,
 ) -> None:
-    """Train ContentCTR on labelled rooms; under torchrun, by several processes."""
+    """Train the model that the file's task names, ContentCTR without one; under torchrun, too."""
     from limelight.replay.train import run_training
 
     run_training(config, resume=resume)

@@ -79,6 +79,12 @@ def speech(truth: RoomTruth, rng: np.random.Generator) -> list[Utterance]:
     return said
 
 
+def clip_title(activity: str, talk: float, rng: np.random.Generator) -> str:
+    """What a clip is about and how good it says to be, `talk` a normal number."""
+    about, praise = rng.choice(_ABOUT[activity]), rng.choice(_TALK[_level(talk, rng)])
+    return f"{about}，{praise}"
+
+
 def comments(truth: RoomTruth, rng: np.random.Generator) -> list[ViewerComment]:
     """All that viewers write, in order; what nobody was there any more to write is left out."""
     written = []
