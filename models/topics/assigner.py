@@ -80,29 +80,12 @@ class TopicAssigner:
         text_present: NDArray[np.bool_] | None = None,
     ) -> Floats:
         """(n, E + Z) float32 of what `assign` compares with the topics, of length 1 or 0."""
-        joint = self.joint(
+        joint = joint_features(
+            self.model,
             _given("image", image_features, image_present, len(tags), self.image_feature_size),
             _given("text", text_features, text_present, len(tags), self.text_feature_size),
         )
         return self.topics.representations(joint, tags)
-
-    def joint(
-        self, image: tuple[Floats, NDArray[np.bool_]], text: tuple[Floats, NDArray[np.bool_]]
-    ) -> Floats:
-        """(n, Z) float32: z of features and where they are present."""
-        found = np.zeros((len(image[0]), self.model.config.joint_size), np.float32)
-        with torch.inference_mode():
-            for at in range(0, len(found), _TOGETHER):
-                part = slice(at, at + _TOGETHER)
-                features, present = (
-                    [
-                        torch.from_numpy(each[which][part]).to(self.model.device)
-                        for each in (image, text)
-                    ]
-                    for which in (0, 1)
-                )
-                found[part] = self.model.joint(*features, *present).float().cpu().numpy()
-        return found
 
 
 def load_topics(folder: Path) -> TopicAssigner:
@@ -146,3 +129,22 @@ def _given(
             " expected finite numbers, or that it is absent"
         )
     return np.ascontiguousarray(features, np.float32), known
+
+
+def joint_features(
+    model: TopicModel,
+    image: tuple[Floats, NDArray[np.bool_]],
+    text: tuple[Floats, NDArray[np.bool_]],
+) -> Floats:
+    """(n, Z) float32: z of features, (n, F) and (n, T), and where they are present, (n,) each."""
+    found = np.zeros((len(image[0]), model.config.joint_size), np.float32)
+    was_training = model.training
+    model.eval()
+    with torch.inference_mode():
+        for at in range(0, len(found), _TOGETHER):
+            part = slice(at, at + _TOGETHER)
+            features = [torch.from_numpy(each[part]).to(model.device) for each, _ in (image, text)]
+            present = [torch.from_numpy(each[part]).to(model.device) for _, each in (image, text)]
+            found[part] = model.joint(*features, *present).float().cpu().numpy()
+    model.train(was_training)
+    return found

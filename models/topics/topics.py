@@ -83,8 +83,7 @@ class Topics:
             expected = (len(tags), len(self.joint_mean))
             raise ValueError(f"joint: found shape {joint.shape}, expected {expected}")
         embedded = mean_tag_embedding(tags, self._numbers, self.tag_embeddings)
-        parts = (_centred(embedded, self.tag_mean), _centred(joint, self.joint_mean))
-        return unit(np.concatenate([unit(part) for part in parts], axis=1)).astype(np.float32)
+        return represent(embedded, joint, self.tag_mean, self.joint_mean)
 
     def assign(self, representations: Floats) -> list[Assigned]:
         """For each of n videos its topics with their cosines, the closest first.
@@ -137,6 +136,19 @@ class Topics:
             )
         except (SafetensorError, KeyError, TypeError, ValueError) as error:
             raise ValueError(f"{folder}: found {error}, expected {TOPICS} and {WORDS}") from error
+
+
+def represent(
+    embedded: NDArray[np.floating[Any]],
+    joint: NDArray[np.floating[Any]],
+    tag_mean: Floats,
+    joint_mean: Floats,
+) -> Floats:
+    """(n, E + Z) float32 of e (n, E) and z (n, Z), each without its mean and of length 1, as is
+    the whole; zeros stay zeros.
+    """
+    parts = (_centred(embedded, tag_mean), _centred(joint, joint_mean))
+    return unit(np.concatenate([unit(part) for part in parts], axis=1)).astype(np.float32)
 
 
 def fit_centres(representations: Floats, num_topics: int, *, seed: int = 0) -> Floats:
