@@ -57,7 +57,9 @@ class TopicModel(PreTrainedModel):  # type: ignore[misc]
         self.experts = nn.Linear(config.joint_size, config.num_experts * config.expert_size)
         classes = (config.num_primary, config.num_secondary, config.num_tags)
         self.gates = nn.ModuleList(nn.Linear(config.joint_size, config.num_experts) for _ in TASKS)
-        self.towers = nn.ModuleList(nn.Linear(config.expert_size, count) for count in classes)
+        self.towers = nn.ModuleList(
+            nn.Linear(config.expert_size, count) if count else _NoClasses() for count in classes
+        )
         self.dropout = nn.Dropout(config.dropout)
         self.post_init()
 
@@ -118,6 +120,13 @@ def topic_losses(
         for logit, label in zip(logits, labels, strict=True)
     ]
     return TopicLosses(parts[0] + parts[1] + parts[2], *parts)
+
+
+class _NoClasses(nn.Module):
+    """The tower of a task that no video has a label of: logits (B, 0)."""
+
+    def forward(self, mixed: Tensor) -> Tensor:
+        return mixed[:, :0]
 
 
 def _projection(feature_size: int, size: int) -> nn.Sequential | None:

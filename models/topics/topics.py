@@ -27,6 +27,9 @@ NAME_TAGS = 3
 _ARRAYS = ("centres", "tag_embeddings", "joint_mean", "tag_mean")
 # Videos whose cosines are taken together: 6000 topics of them are 50 MB.
 _TOGETHER = 2048
+_ITERATIONS = 25
+# K-means keeps the best of so many random starts.
+_STARTS = 5
 
 Floats = NDArray[np.float32]
 Assigned = list[tuple[int, float]]
@@ -177,7 +180,8 @@ def fit_centres(representations: Floats, num_topics: int, *, seed: int = 0) -> F
     means = faiss.Kmeans(
         known.shape[1],
         num_topics,
-        niter=25,
+        niter=_ITERATIONS,
+        nredo=_STARTS,
         seed=seed % 2**31,
         min_points_per_centroid=1,
         max_points_per_centroid=max(256, len(known)),
