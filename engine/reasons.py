@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from limelight.engine.window import Segment
 
 STRONGEST_COMMENTS = 3
+SPEECH_CHARS = 500
 PICTURE = "picture"
 TEXT = "text"
 COMMENTS = "comments"
@@ -29,6 +30,11 @@ def strongest_comments(comments: Sequence[str]) -> tuple[str, ...]:
             first_written.setdefault(key, comment.strip())
     # A Counter lists equal counts in the order of their first occurrence.
     return tuple(first_written[key] for key, _ in counts.most_common(STRONGEST_COMMENTS))
+
+
+def speech_start(speech: str) -> str:
+    """The first 500 characters, spaces around them removed."""
+    return speech.strip()[:SPEECH_CHARS]
 
 
 def key_frame_ms(segment: Segment) -> int | None:

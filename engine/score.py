@@ -12,13 +12,15 @@ class Reasons:
     """Why the number decided on is what it is, in terms that a person can look up in the room.
 
     `modality_shares` sum to 1, or are all 0 if no modality raised the number; empty where they
-    were not asked for. `key_frame_ms` is None for a segment without a picture.
+    were not asked for. `key_frame_ms` is None for a segment without a picture. `speech` is what was
+    said in the segment, its beginning if that is long.
     """
 
     modality_shares: Mapping[str, float]
     strongest_comments: tuple[str, ...]
     key_frame_ms: int | None
     comment_count: int
+    speech: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -24,7 +24,12 @@ from limelight.engine.network import (
     untrained_network,
 )
 from limelight.engine.networks import Networks
-from limelight.engine.reasons import COMMENTS, key_frame_ms, strongest_comments
+from limelight.engine.reasons import (
+    COMMENTS,
+    key_frame_ms,
+    speech_start,
+    strongest_comments,
+)
 from limelight.engine.room_encodings import Ints, RoomEncodings
 from limelight.engine.room_network import Floats, RoomNetwork
 from limelight.engine.score import Reasons, Rejected, Score, Shadow
@@ -289,6 +294,7 @@ class Scorer:
                 strongest_comments=strongest_comments(segment.comments),
                 key_frame_ms=key_frame_ms(segment),
                 comment_count=segment.comment_count,
+                speech=speech_start(segment.speech),
             ),
             final=window.final,
             comment_lag_ms=comment_lag_ms,

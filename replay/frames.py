@@ -3,7 +3,6 @@
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from fractions import Fraction
-from pathlib import Path
 from types import TracebackType
 from typing import Any
 
@@ -11,6 +10,7 @@ import av
 from av.stream import Disposition
 from PIL.Image import Image
 
+from limelight.replay.media_url import MediaUrl, Video
 from limelight.replay.readers.malformed import MalformedRecording, Place
 
 MAX_SIDE_PIXELS = 8_192
@@ -18,6 +18,8 @@ MAX_SIDE_PIXELS = 8_192
 # Text that FFmpeg would take for a playlist may name other files and addresses.
 _HEAD_BYTES = 1_024
 _OPEN_OPTIONS = {"protocol_whitelist": "file"}
+# A playlist from a server may name pieces on servers, and no file of this machine.
+_URL_OPTIONS = {"protocol_whitelist": "http,https,tcp,tls,crypto"}
 
 # A container may land on a key frame behind the one asked for; each further try starts earlier.
 _SEEK_BACK_MS = (0, 1_000, 2_000, 4_000, 8_000, 16_000, 60_000)
@@ -34,7 +36,9 @@ class VideoFrame:
     image: Image
 
 
-def read_frames(video_path: Path, offsets_ms: Iterable[int], *, loop: bool) -> Iterator[VideoFrame]:
+def read_frames(
+    video_path: Video, offsets_ms: Iterable[int], *, loop: bool
+) -> Iterator[VideoFrame]:
     """Yields the picture at each offset; see `FrameReader.read`."""
     with FrameReader(video_path) as reader:
         yield from reader.read(offsets_ms, loop=loop)
@@ -54,7 +58,7 @@ class FrameReader:
         MalformedRecording: not a video, no video stream, or pictures above `MAX_SIDE_PIXELS`.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Video) -> None:
         self.path = path
         self.decoded_frames = 0
         self._place = Place(path)
@@ -254,6 +258,9 @@ class FrameReader:
 
     def _scanned_duration_ms(self) -> int:
         """For a live download that never got its header: reads on to the end, decoding nothing."""
+        if isinstance(self.path, MediaUrl):
+            # Of a stream that goes on there is no end to read to.
+            raise self._place.malformed("no stated duration", "a recording that has ended")
         end_pts = self._start_pts
         for packet in self._scout.demux(self._scout_stream):
             if packet.pts is not None:
@@ -277,8 +284,13 @@ class FrameReader:
         return False
 
 
-def open_video(path: Path) -> Any:
+def open_video(path: Video) -> Any:
     expected = "a video that FFmpeg can open"
+    if isinstance(path, MediaUrl):
+        try:
+            return av.open(path.url, options=_URL_OPTIONS, timeout=path.timeout_s)
+        except av.FFmpegError as error:
+            raise MalformedRecording(path, None, error.strerror or str(error), expected) from error
     with path.open("rb") as file:
         head = file.read(_HEAD_BYTES)
     if not head:
@@ -292,7 +304,7 @@ def open_video(path: Path) -> Any:
         raise MalformedRecording(path, None, found, expected) from error
 
 
-def picture_stream(path: Path, container: Any) -> Any:
+def picture_stream(path: Video, container: Any) -> Any:
     """The first video stream that is not a cover picture."""
     for stream in container.streams.video:
         if not stream.disposition & Disposition.attached_pic:

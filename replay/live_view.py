@@ -75,7 +75,7 @@ class LiveView:
         if score is None:
             return [room_id, "waiting", "", "", "", "", "", ""]
         clicked = room.measured.get(score.start_ms)
-        is_open = any(e["data"]["kind"] != "closed" for e in room.highlights.values())
+        is_open = any(e["data"]["kind"] in ("opened", "updated") for e in room.highlights.values())
         return [
             room_id,
             _clock(score.start_ms - self._base_ms),

@@ -40,6 +40,7 @@ class OpenHighlight:
     closing_threshold: float
     baseline: float
     peak: dict[str, Any]
+    room_started_ms: int | None = None
 
 
 @dataclass(slots=True)
@@ -96,6 +97,7 @@ class HighlightEvent:
     peak: dict[str, Any]
     decided_by: str
     model_version: str
+    room_started_ms: int | None = None
 
     @property
     def rise(self) -> float:
@@ -159,6 +161,7 @@ class HighlightDetector:
             closing_threshold=self._threshold(trend, self._settings.close_spread_factor, 0.0),
             baseline=_rounded(trend.mean),
             peak=_peak(score, value),
+            room_started_ms=score.room_started_ms,
         )
         return self._event("opened", trend.highlight, score)
 
@@ -208,6 +211,7 @@ class HighlightDetector:
             peak=highlight.peak,
             decided_by=score.decided_by,
             model_version=score.model_version,
+            room_started_ms=highlight.room_started_ms,
         )
 
 
@@ -225,4 +229,5 @@ def _peak(score: Score, value: float) -> dict[str, Any]:
         "strongest_comments": list(score.reasons.strongest_comments),
         "comment_count": score.reasons.comment_count,
         "key_frame_ms": score.reasons.key_frame_ms,
+        "speech": score.reasons.speech,
     }

@@ -4,6 +4,7 @@ Nothing in it comes from a clock or a random number but `data.timings`, so a rep
 log gives the same events.
 """
 
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import quote
@@ -14,6 +15,8 @@ from limelight.streams.detection import HighlightEvent
 from limelight.streams.records import MalformedRecord
 
 CONTENT_TYPE = "application/cloudevents+json"
+# The kind of event that an enricher adds to a detector's opened, updated and closed.
+ENRICHED = "enriched"
 
 
 def _rfc3339(time_ms: int) -> str:
@@ -37,6 +40,7 @@ def encode_highlight(event: HighlightEvent, timings: dict[str, int]) -> bytes:
                 "highlight_id": event.highlight_id,
                 "room_id": event.room_id,
                 "streamer_id": event.streamer_id,
+                "room_started_ms": event.room_started_ms,
                 "segment_index": event.segment_index,
                 "start_ms": event.start_ms,
                 "end_ms": event.end_ms,
@@ -48,6 +52,32 @@ def encode_highlight(event: HighlightEvent, timings: dict[str, int]) -> bytes:
                 "reason": reason(event),
                 "timings": timings,
             },
+        }
+    )
+
+
+def encode_enriched(closed: Mapping[str, Any], enrichment: Mapping[str, Any]) -> bytes:
+    """The CloudEvent that follows a `closed` one: all that it said, and what viewers may be sent.
+
+    Its `subject`, the highlight's id, is the same; its own id differs from the closed event's in
+    the kind alone, so that enriching again gives the same event.
+
+    Args:
+        closed: a `closed` event as `decode_highlight` gives it.
+        enrichment: plain JSON types; see docs/enrichment.md.
+
+    Raises:
+        ValueError: an event of another kind.
+    """
+    kind = closed["data"]["kind"]
+    if kind != "closed":
+        raise ValueError(f"highlight {closed['id']}: found kind {kind!r}, expected 'closed'")
+    return orjson.dumps(
+        {
+            **closed,
+            "id": closed["id"].replace("/closed/", f"/{ENRICHED}/", 1),
+            "type": f"live.limelight.highlight.{ENRICHED}",
+            "data": {**closed["data"], "kind": ENRICHED, "enrichment": enrichment},
         }
     )
 

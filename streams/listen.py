@@ -9,7 +9,7 @@ from rich.console import Console
 from limelight.streams.broker import require_free_port
 from limelight.streams.receiver import Receiver
 
-_COLOURS = {"opened": "green", "updated": "yellow", "closed": "cyan"}
+_COLOURS = {"opened": "green", "updated": "yellow", "closed": "cyan", "enriched": "magenta"}
 
 
 def describe(event: dict[str, Any]) -> str:

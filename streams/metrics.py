@@ -72,6 +72,14 @@ comment_lag_seconds = Histogram(
     buckets=(2, 4, 6, 8, 10, 12, 15, 20, 25, 30),
 )
 highlights_total = Counter("limelight_highlights_total", "Highlight events", ["kind"])
+enrichments_total = Counter(
+    "limelight_enrichments_total", "Closed highlights enriched", ["outcome"]
+)
+enrichment_seconds = Histogram(
+    "limelight_enrichment_seconds",
+    "Making one highlight's clip, covers and so on",
+    buckets=(0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0),
+)
 retraining_runs_total = Counter(
     "limelight_retraining_runs_total", "Retraining runs that ended", ["outcome"]
 )

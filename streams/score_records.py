@@ -44,6 +44,7 @@ class _ReasonsFields(BaseModel):
     strongest_comments: Annotated[tuple[_Comment, ...], Field(max_length=16)]
     key_frame_ms: EventTimeMs | None
     comment_count: Count
+    speech: _Comment = ""
 
 
 class _ShadowFields(BaseModel):

@@ -222,6 +222,32 @@ class RetrainingSettings(_Section):
         return self
 
 
+class EnrichmentSettings(_Section):
+    """What `limelight enricher` adds to a closed highlight, and from where.
+
+    A model is `tiny` for the bundled one, a folder that `limelight train` wrote, or empty for none.
+    """
+
+    sources: str = Field("", description="a TOML file: where the video of each room is")
+    out: str = Field("limelight-clips", description="a folder or fsspec URL for clips and covers")
+    base_url: str = Field("", description="where viewers find `out`; empty gives paths in it")
+    play_rate_model: str = "tiny"
+    ctr_model: str = "tiny"
+    cover_title_model: str = "tiny"
+    topics_model: str = "tiny"
+    popularity_model: str = "tiny"
+    sound_encoder: str = Field(
+        "log-mel-statistics", description="or a safetensors file of VGGish's weights"
+    )
+    max_clip_s: float = Field(300.0, gt=0)
+    max_starts: int = Field(10, ge=1)
+    max_covers: int = Field(8, ge=1)
+    # A highlight closes a moment before the recorder has written its end.
+    recording_delay_s: float = Field(0.0, ge=0)
+    open_timeout_s: float = Field(20.0, gt=0)
+    highlight_timeout_s: float = Field(120.0, gt=0)
+
+
 class MetricsSettings(_Section):
     host: str = "127.0.0.1"
     port: int = Field(0, ge=0, le=65535, description="0 switches the metrics server off")
@@ -248,6 +274,7 @@ class Settings(BaseSettings):
     featurelog: FeaturelogSettings = FeaturelogSettings()
     registry: RegistrySettings = RegistrySettings()
     retraining: RetrainingSettings = RetrainingSettings()
+    enrichment: EnrichmentSettings = EnrichmentSettings()
     metrics: MetricsSettings = MetricsSettings()
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
 

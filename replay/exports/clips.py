@@ -10,12 +10,13 @@ import av
 
 from limelight.replay.exports.highlights import ExportFailed
 from limelight.replay.frames import FrameReader, open_video, picture_stream
+from limelight.replay.media_url import Video
 
 _SEEK_BACK_S = (0, 2, 10, 60)
 _MP4 = (".mp4", ".m4v", ".mov", ".flv")
 
 
-def clip_suffix(video: Path) -> str:
+def clip_suffix(video: Video) -> str:
     """A container that takes what the video's own does."""
     return ".mp4" if video.suffix.lower() in _MP4 else ".mkv"
 
@@ -41,7 +42,7 @@ def parts_of(start_ms: int, end_ms: int, duration_ms: int, *, loop: bool) -> lis
     return parts
 
 
-def cut_clip(video: Path, parts: list[tuple[int, int]], out: Path, *, exact: bool) -> None:
+def cut_clip(video: Video, parts: list[tuple[int, int]], out: Path, *, exact: bool) -> None:
     """Write parts of a video, in ms, as one file; times begin at 0.
 
     Without `exact` the packets are copied, from the key frame at or before each part's start. With
@@ -67,11 +68,11 @@ def cut_clip(video: Path, parts: list[tuple[int, int]], out: Path, *, exact: boo
         unfinished.unlink(missing_ok=True)
 
 
-def _streams(video: Path, source: Any) -> list[Any]:
+def _streams(video: Video, source: Any) -> list[Any]:
     return [picture_stream(video, source), *source.streams.audio]
 
 
-def _copy(video: Path, parts: list[tuple[int, int]], target: Any) -> None:
+def _copy(video: Video, parts: list[tuple[int, int]], target: Any) -> None:
     outputs: dict[int, Any] = {}
     newest: dict[int, int] = {}
     at_s = Fraction(0)
@@ -107,7 +108,7 @@ def _copy(video: Path, parts: list[tuple[int, int]], target: Any) -> None:
             at_s += end_s - (end_s if first_s is None else first_s)
 
 
-def _packets(video: Path, source: Any, streams: list[Any], start_s: Fraction) -> Iterator[Any]:
+def _packets(video: Video, source: Any, streams: list[Any], start_s: Fraction) -> Iterator[Any]:
     """Packets from the key frame at or before a time on, in the file's order."""
     pictures = streams[0]
     with FrameReader(video) as reader:
@@ -132,7 +133,7 @@ def _packets(video: Path, source: Any, streams: list[Any], start_s: Fraction) ->
             return
 
 
-def _encode(video: Path, parts: list[tuple[int, int]], target: Any) -> None:
+def _encode(video: Video, parts: list[tuple[int, int]], target: Any) -> None:
     outputs: dict[int, Any] = {}
     at_s = Fraction(0)
     for start_ms, end_ms in parts:

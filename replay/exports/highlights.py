@@ -12,7 +12,7 @@ from limelight.streams.highlight_records import decode_highlight
 from limelight.streams.records import MalformedRecord
 
 MAX_EVENT_BYTES = 1_000_000
-_RANK = {"opened": 0, "updated": 1, "closed": 2}
+_RANK = {"opened": 0, "updated": 1, "closed": 2, "enriched": 3}
 CSV_COLUMNS = (
     *("room_id", "streamer_id", "start", "end", "start_ms", "end_ms", "seconds", "peak"),
     *("baseline", "rise", "decided_by", "model_version", "reason", "id"),

@@ -1,9 +1,9 @@
 """The error of every unreadable file of a recording, and the place in the file it points at."""
 
 from dataclasses import dataclass
-from pathlib import Path
 
 from limelight.engine.errors import LimelightError
+from limelight.replay.media_url import Video
 
 _SHOWN_CHARS = 80
 
@@ -14,7 +14,7 @@ class MalformedRecording(LimelightError):
     `where` is a line, a byte, a time or a key of the manifest; None when the whole file is meant.
     """
 
-    def __init__(self, path: Path, where: str | None, found: str, expected: str) -> None:
+    def __init__(self, path: Video, where: str | None, found: str, expected: str) -> None:
         self.path = path
         self.where = where
         self.found = found
@@ -27,7 +27,7 @@ class MalformedRecording(LimelightError):
 class Place:
     """Where in which file a reader stands."""
 
-    path: Path
+    path: Video
     where: str | None = None
 
     def malformed(self, found: str, expected: str) -> MalformedRecording:

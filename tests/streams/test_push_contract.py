@@ -21,7 +21,7 @@ from pydantic import SecretStr
 from limelight.engine.score import Reasons, Score
 from limelight.streams.broker import free_port
 from limelight.streams.detection import HighlightDetector, RoomTrend
-from limelight.streams.highlight_records import CONTENT_TYPE, encode_highlight
+from limelight.streams.highlight_records import CONTENT_TYPE, encode_enriched, encode_highlight
 from limelight.streams.settings import DetectorSettings, PushSettings
 from limelight.streams.webhook import Outcome, WebhookClient
 
@@ -88,8 +88,8 @@ def test_a_run_that_opens_updates_and_closes_has_all_three_kinds() -> None:
 
 def objects(schema: Any) -> list[dict[str, Any]]:
     """Every object of the schema that names its fields."""
-    found = [schema, *schema["$defs"].values()]
-    return [each for each in found if "required" in each]
+    found = [schema, *(schema["$defs"][name] for name in ("highlight", "peak"))]
+    return found
 
 
 def test_the_schema_describes_every_field_that_is_sent_and_no_other() -> None:
@@ -97,7 +97,50 @@ def test_the_schema_describes_every_field_that_is_sent_and_no_other() -> None:
     event = events_of(make_scores(values, "room", "s", network=False))[0]
     sent = [event, event["data"], event["data"]["peak"]]
     for fields, described in zip(sent, objects(SCHEMA), strict=True):
-        assert set(fields) == set(described["properties"]) == set(described["required"])
+        own = set(described["properties"]) - {"enrichment"}
+        assert set(fields) == own == set(described["required"])
+
+
+ENRICHMENT: dict[str, Any] = {
+    "clip": {"url": "clips/a.mp4", "start_ms": 5, "seconds": 30.5, "bytes": 12},
+    "starts": [{"offset_ms": 0, "play_rate": 0.5}],
+    "ctr": 0.1,
+    "covers": [{"url": "clips/a.jpg", "offset_ms": 100, "score": None}],
+    "title": {"text": "太强了", "from": "comment"},
+    "topics": [{"topic": 3, "similarity": 0.7, "names": ["舞蹈"]}],
+    "forecast": {"score": 12.5},
+    "models": {"ctr": "tiny-1"},
+    "missing": {},
+}
+NOTHING = ENRICHMENT | {
+    "clip": None, "starts": [], "ctr": None, "covers": [], "title": None, "topics": [],
+    "forecast": None, "missing": {"clip": "no source of the room's video is given"},
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("enrichment", [ENRICHMENT, NOTHING])
+def test_an_enriched_event_says_all_of_the_closed_one_and_fits(enrichment: Event) -> None:
+    closed = events_of(make_scores([0.5] * 10 + [0.9, 0.3], "closed/closed", "s", True))[-1]
+    enriched = json.loads(encode_enriched(closed, enrichment))
+    VALIDATOR.validate(enriched)
+    assert enriched["subject"] == closed["subject"] and enriched["id"] != closed["id"]
+    assert enriched["id"].replace("/enriched/", "/closed/") == closed["id"]
+    without = {k: v for k, v in enriched["data"].items() if k not in ("kind", "enrichment")}
+    assert without == {k: v for k, v in closed["data"].items() if k != "kind"}
+
+
+def test_an_enriched_event_without_its_enrichment_does_not_fit() -> None:
+    closed = events_of(make_scores([0.5] * 10 + [0.9, 0.3], "room", "s", True))[-1]
+    enriched = json.loads(encode_enriched(closed, ENRICHMENT))
+    del enriched["data"]["enrichment"]
+    with pytest.raises(ValidationError):
+        VALIDATOR.validate(enriched)
+
+
+def test_only_a_closed_highlight_is_enriched() -> None:
+    opened = events_of(make_scores([0.5] * 10 + [0.9, 0.3], "room", "s", True))[0]
+    with pytest.raises(ValueError, match="found kind 'opened', expected 'closed'"):
+        encode_enriched(opened, ENRICHMENT)
 
 
 Change = Callable[[Event], object]
