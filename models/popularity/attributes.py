@@ -70,21 +70,23 @@ class Attributes:
             audio=contents[1],
             vision=contents[2],
             present=torch.from_numpy(present),
-            numbers=torch.from_numpy(self._numbers(videos)),
-            categories=torch.from_numpy(self._categories(videos)),
+            numbers=torch.from_numpy(self.numbers(videos)),
+            categories=torch.from_numpy(self.categories(videos)),
             trend=torch.from_numpy(trend),
             trend_present=torch.from_numpy(trend_present),
             log_score=torch.from_numpy(score.astype(np.float32)),
         )
 
-    def _numbers(self, videos: PopularityVideos) -> NDArray[np.float32]:
+    def numbers(self, videos: PopularityVideos) -> NDArray[np.float32]:
+        """(n, P) raw numbers in the model's columns, NaN where unknown."""
         found = np.full((len(videos), len(self.number_names)), np.nan, np.float32)
         for column, name in enumerate(self.number_names):
             if name in videos.number_names:
                 found[:, column] = videos.numbers[:, videos.number_names.index(name)]
         return found
 
-    def _categories(self, videos: PopularityVideos) -> NDArray[np.int64]:
+    def categories(self, videos: PopularityVideos) -> NDArray[np.int64]:
+        """(n, C) codes of the model's vocabularies, 0 where unknown."""
         found = np.full((len(videos), len(self.category_names)), UNKNOWN, np.int64)
         for column, name in enumerate(self.category_names):
             if name not in videos.category_names:
