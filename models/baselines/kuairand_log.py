@@ -59,12 +59,20 @@ def read_day_split(folder: Path, *, most_rows: int | None = None) -> DaySplit:
             three days, a label other than 0 and 1.
         ImportError: pyarrow is not installed.
     """
+    return _split(read_impressions(folder, most_rows=most_rows), folder / LOG_FILE)
+
+
+def read_impressions(folder: Path, *, most_rows: int | None = None) -> dict[str, NDArray[Any]]:
+    """The columns of `READ_COLUMNS` by name, (n,) each, of impressions that stand there once.
+
+    Args and errors as in `read_day_split`.
+    """
     columns = _read_columns(folder / LOG_FILE)
     impression = np.stack([columns[name] for name in ("user_id", "video_id", "time_ms")], axis=1)
     kept = np.sort(np.unique(impression, axis=0, return_index=True)[1])
     if most_rows is not None:
         kept = kept[:: -(-len(kept) // most_rows)]
-    return _split({name: column[kept] for name, column in columns.items()}, folder / LOG_FILE)
+    return {name: column[kept] for name, column in columns.items()}
 
 
 def _read_columns(file: Path) -> dict[str, NDArray[Any]]:
