@@ -48,11 +48,15 @@ def from_youtube(
     category and channel, and what other videos of the channel had reached on earlier days of the
     table (NaN where there were none).
 
+    A day with 0 views is left out first: what trends has been viewed, so its page was not there
+    when it was read. In the real table these are 10 rows of 3 videos, 9 of them with no count at all.
+
     Raises:
         ValueError: `trend_days` is not 1 to `min_days` - 1, or no video has so many days.
     """
     if not 1 <= trend_days < min_days:
         raise ValueError(f"trend_days: found {trend_days}, expected 1 to min_days - 1")
+    videos = [replace(each, days=tuple(d for d in each.days if d.views)) for each in videos]
     kept = [video for video in videos if len(video.days) >= min_days]
     if not kept:
         raise ValueError(f"videos: found none with {min_days} days or more, expected some")
