@@ -7,9 +7,13 @@ one on data, whatever the model is.
 import json
 from collections.abc import Callable
 from dataclasses import dataclass
+from hashlib import sha256
 from importlib import import_module
 from pathlib import Path
 from typing import Any, Protocol, cast
+
+from transformers import PreTrainedModel
+from transformers.utils.logging import disable_progress_bar
 
 from limelight.models.training.trainer import StepSeen
 
@@ -62,6 +66,15 @@ def content_model(task: str) -> ContentModel:
         expected = ", ".join((CONTENTCTR_TASK, *CONTENT_TASKS))
         raise ValueError(f"task: found {task!r}, expected one of {expected}")
     return cast(ContentModel, import_module(f"limelight.models.{task}.commands"))
+
+
+def save_model(model: PreTrainedModel, folder: Path, version: str) -> None:
+    """`save_pretrained`, with a model version that ends with the start of the weights' hash."""
+    disable_progress_bar()  # of one file of a few MB
+    model.save_pretrained(folder)
+    digest = sha256((folder / "model.safetensors").read_bytes()).hexdigest()
+    model.config.model_version = f"{version}-{digest[:8]}"
+    model.config.save_pretrained(folder)
 
 
 def content_task_of(folder: Path) -> str | None:

@@ -62,7 +62,7 @@ def run_training(config: Path, *, resume: bool) -> None:
     if is_main:
         _write_report(out, report)
         for name, value in report.validation.items():
-            console.print(f"{name}: {'none' if value is None else f'{value:.4f}'}", highlight=False)
+            console.print(f"{name}: {'none' if value is None else f'{value:.4g}'}", highlight=False)
         console.print(f"written: {out / MODEL}", highlight=False)
 
 

@@ -67,5 +67,11 @@ def _table(path: str, figures: dict[str, Figures]) -> Table:
     table = Table("measure", *(Column(Text(name)) for name in figures), title=path)
     for measure in dict.fromkeys(name for found in figures.values() for name in found):
         cells = (found.get(measure) for found in figures.values())
-        table.add_row(measure, *("" if cell is None else f"{cell:.4f}" for cell in cells))
+        table.add_row(measure, *(_shown(cell) for cell in cells))
     return table
+
+
+def _shown(cell: float | None) -> str:
+    if cell is None:
+        return ""
+    return str(cell) if isinstance(cell, int) else f"{cell:.4g}"

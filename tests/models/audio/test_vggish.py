@@ -1,0 +1,57 @@
+"""VGGish: the published shapes, channels last behind the convolutions, and weights that are not."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import save_file
+
+from limelight.models.audio.log_mel import log_mel_patches
+from limelight.models.audio.sound_encoder import load_sound_encoder
+from limelight.models.audio.vggish import VGGish, VGGishEncoder, load_vggish
+
+SMALL = {"channels": ((2,), (3,), (4, 4), (5, 5)), "hidden": 8, "embedding": 6}
+
+
+def test_the_published_network_has_72_million_weights() -> None:
+    with torch.device("meta"):
+        network = VGGish()
+    # 4.5 million in the convolutions and 67.6 in the dense layers, as its publication counts them.
+    assert sum(each.numel() for each in network.parameters()) == 72_141_184
+    assert network.embeddings[0].in_features == 512 * 6 * 4
+
+
+def test_channels_come_last_behind_the_convolutions() -> None:
+    torch.manual_seed(0)
+    network = VGGish(**SMALL).eval()
+    patches = torch.randn(2, 96, 64)
+    maps = network.features(patches[:, None])
+    assert maps.shape == (2, 5, 6, 4)
+    flat = [
+        float(maps[0, channel, row, column].detach())
+        for row in range(6) for column in range(4) for channel in range(5)
+    ]  # fmt: skip
+    expected = network.embeddings(torch.tensor([flat]))
+    torch.testing.assert_close(network(patches)[:1], expected)
+
+
+def test_an_encoder_gives_a_feature_a_patch_and_none_for_silence() -> None:
+    torch.manual_seed(0)
+    network = VGGish(**SMALL)
+    encoder = VGGishEncoder(network, "small")
+    samples = np.random.default_rng(0).normal(size=16_000 * 3).astype(np.float32)
+    found = encoder.encode(samples)
+    assert found.shape == (3, 6) and encoder.feature_size == 6
+    patches = torch.from_numpy(log_mel_patches(samples))
+    np.testing.assert_allclose(found, network(patches).detach().numpy(), rtol=1e-5)
+    assert encoder.encode(np.empty(0, np.float32)).shape == (0, 6)
+
+
+def test_weights_of_another_network_are_refused(tmp_path: Path) -> None:
+    save_file(VGGish(**SMALL).state_dict(), tmp_path / "small.safetensors")
+    with pytest.raises(ValueError, match=r"embeddings\.0\.bias: found \(8,\), expected \(4096,\)"):
+        load_vggish(tmp_path / "small.safetensors")
+    (tmp_path / "pickled.pth").write_bytes(b"\x80\x02}q\x00.")
+    with pytest.raises(ValueError, match="expected VGGish as safetensors"):
+        load_sound_encoder(str(tmp_path / "pickled.pth"))
