@@ -112,5 +112,5 @@ def test_other_files_are_refused(tmp_path: Path) -> None:
     save_popularity_videos(path, two_videos())
     whole = path.read_bytes()
     path.write_bytes(whole.replace(b"video_ids", b"video_idz"))
-    with pytest.raises(ValueError, match="names: found .*expected an object"):
+    with pytest.raises(ValueError, match=r"names: found .*expected an object"):
         load_popularity_videos(path)
