@@ -13,8 +13,9 @@ from limelight.models.datasets.labelled_video import LabelledVideos, load_videos
 from limelight.models.topics.agreement import agreement, representations_of
 from limelight.models.topics.assigner import load_topics
 from limelight.models.topics.model import TopicModel
-from limelight.models.topics.settings import TopicsData, load_topics_settings
+from limelight.models.topics.settings import TopicsData, TopicsSettings, load_topics_settings
 from limelight.models.topics.training import (
+    TopicFigures,
     TopicNetwork,
     TopicTask,
     VideoTable,
@@ -23,7 +24,7 @@ from limelight.models.topics.training import (
     labels_of,
     split_rows,
 )
-from limelight.models.training.trainer import StepSeen, is_main_process, train_on
+from limelight.models.training.trainer import StepSeen, Trained, is_main_process, train_on
 
 
 def train_model(
@@ -39,7 +40,41 @@ def train_model(
     settings = load_topics_settings(config)
     assert settings.data is not None
     training, validation = _videos(settings.data, settings.seed)
-    labels, graph = labels_of(training, settings.data.most_tags)
+    trained = train_topics(
+        training,
+        validation,
+        settings,
+        most_tags=settings.data.most_tags,
+        resume=resume,
+        on_step=on_step,
+    )
+    return TrainingReport(
+        settings=settings.model_dump(mode="json"),
+        best_epoch=trained.best_epoch,
+        epochs=trained.epochs,
+        steps=trained.total_steps,
+        validation={
+            name: value if math.isfinite(value) else None
+            for name, value in asdict(trained.best).items()
+        },
+    )
+
+
+def train_topics(
+    training: LabelledVideos,
+    validation: LabelledVideos,
+    settings: TopicsSettings,
+    *,
+    most_tags: int | None = None,
+    resume: bool = False,
+    on_step: Callable[[StepSeen], None] = lambda seen: None,
+) -> Trained[TopicNetwork, TopicFigures]:
+    """Train network and topics on videos in memory; files as `train_model`.
+
+    Raises:
+        ValueError, ImportError: as `train_model`.
+    """
+    labels, graph = labels_of(training, most_tags)
     topics_config = settings.network_config(
         image_feature_size=_size(training, "image"),
         text_feature_size=_size(training, "text"),
@@ -59,16 +94,7 @@ def train_model(
         model.config.trained = True
         model.save_pretrained(folder)
         topics.save(folder)
-    return TrainingReport(
-        settings=settings.model_dump(mode="json"),
-        best_epoch=trained.best_epoch,
-        epochs=trained.epochs,
-        steps=trained.total_steps,
-        validation={
-            name: value if math.isfinite(value) else None
-            for name, value in asdict(trained.best).items()
-        },
-    )
+    return trained
 
 
 def evaluate_model(folder: Path, data: Path) -> Figures:
