@@ -17,6 +17,7 @@ from limelight.models.popularity.model import PopularityBatch
 from limelight.models.popularity.score import log_scores
 
 REGRESSIONS = ("SVR", "LR", "RFR", "XGBR")
+_SMALLEST_STD = 1e-6
 _CONTENT = {"T": "text", "A": "audio", "V": "vision"}
 
 Floats = NDArray[np.float64]
@@ -41,7 +42,8 @@ def forecast_by_regression(
     attributes = fit_attributes(training, weights, min_category_count)
     inputs, asked = (_columns(each, attributes, modalities) for each in (training, test))
     mean, std = inputs.mean(0), inputs.std(0)
-    scale = np.where(std > 0, std, 1.0)
+    # A column that is the same everywhere has a deviation of rounding errors.
+    scale = np.where(std > _SMALLEST_STD, std, 1.0)
     model = _regression(name, seed)
     model.fit((inputs - mean) / scale, log_scores(training, weights))
     return np.asarray(model.predict((asked - mean) / scale), np.float64)
@@ -67,9 +69,7 @@ def forecast_by_last_day(videos: PopularityVideos, weights: Mapping[str, float])
     return np.log1p(np.asarray(counts[:, columns] @ np.array(list(weights.values())), np.float64))
 
 
-def _columns(
-    videos: PopularityVideos, attributes: Attributes, modalities: Sequence[str]
-) -> NDArray[np.float32]:
+def _columns(videos: PopularityVideos, attributes: Attributes, modalities: Sequence[str]) -> Floats:
     """(n, columns): log counts, categories one by one, features; 0 where something is missing."""
     sizes = {"text_size": videos.text.shape[1], "audio_size": videos.audio.shape[1]}
     config = PopularityConfig(
@@ -82,7 +82,7 @@ def _columns(
     )
     batch = attributes.batch(videos, config)
     parts = [part for each in modalities for part in _of_modality(each, batch, config)]
-    return torch.cat(parts, 1).numpy()
+    return torch.cat(parts, 1).numpy().astype(np.float64)
 
 
 def _of_modality(
