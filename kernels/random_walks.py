@@ -53,11 +53,11 @@ def random_walks(
     first = np.ascontiguousarray(starts, np.int32)
     edges = np.ascontiguousarray(weights, np.float64)
     _check(rows, ends, edges, first, length, seed)
-    # Within a row the running sum of its weights; a number below the last one finds its edge.
-    cumulative = np.empty_like(edges)
-    _row_sums(rows, edges, cumulative)
+    # Walker's alias method: a step costs the same whatever the degree.
+    chances, others = np.empty_like(edges), np.empty_like(ends)
+    _aliases(rows, ends, edges, chances, others)
     walks = np.full((len(first), length), NO_NODE, np.int32)
-    inputs = (rows, ends, cumulative, first, np.uint64(seed))
+    inputs = (rows, ends, chances, others, first, np.uint64(seed))
     run_in_threads(_walk, inputs, len(first), (walks,), threads)
     return walks
 
@@ -91,16 +91,46 @@ def _check(
 
 
 @njit(cache=True, nogil=True)
-def _row_sums(offsets, weights, cumulative):  # type: ignore[no-untyped-def]
+def _aliases(offsets, neighbours, weights, chances, others):  # type: ignore[no-untyped-def]
+    """Each slot of a node is drawn alike: it is its own neighbour by its chance, else the other."""
+    most = 0
     for node in range(len(offsets) - 1):
+        most = max(most, offsets[node + 1] - offsets[node])
+    small, large = np.empty(most, np.int64), np.empty(most, np.int64)
+    for node in range(len(offsets) - 1):
+        first, last = offsets[node], offsets[node + 1]
         total = 0.0
-        for edge in range(offsets[node], offsets[node + 1]):
+        for edge in range(first, last):
             total += weights[edge]
-            cumulative[edge] = total
+        num_small = num_large = 0
+        for edge in range(first, last):
+            # 1 on average.
+            chances[edge] = weights[edge] / total * (last - first)
+            others[edge] = neighbours[edge]
+            if chances[edge] < 1:
+                small[num_small] = edge
+                num_small += 1
+            else:
+                large[num_large] = edge
+                num_large += 1
+        while num_small and num_large:
+            num_small -= 1
+            poor, rich = small[num_small], large[num_large - 1]
+            others[poor] = neighbours[rich]
+            chances[rich] -= 1 - chances[poor]
+            if chances[rich] < 1:
+                num_large -= 1
+                small[num_small] = rich
+                num_small += 1
+        # What is left is full but for rounding.
+        for place in range(num_small):
+            chances[small[place]] = 1
+        for place in range(num_large):
+            chances[large[place]] = 1
 
 
 @njit(cache=True, nogil=True)
-def _walk(offsets, neighbours, cumulative, starts, seed, first, last, walks):  # type: ignore[no-untyped-def]
+def _walk(offsets, neighbours, chances, others, starts, seed, first, last, walks):  # type: ignore[no-untyped-def]
     length = walks.shape[1]
     for walk in range(first, last):
         # The state of a SplitMix64 generator; mixing the number first keeps walks apart.
@@ -108,21 +138,16 @@ def _walk(offsets, neighbours, cumulative, starts, seed, first, last, walks):  #
         node = starts[walk]
         walks[walk, 0] = node
         for step in range(1, length):
-            low, high = offsets[node], offsets[node + 1]
-            if low == high:
+            begin = offsets[node]
+            degree = offsets[node + 1] - begin
+            if not degree:
                 break
             state += _GOLDEN
-            unit = np.float64(_mixed(state) >> _S11) * _TO_UNIT  # in [0, 1)
-            wanted = unit * cumulative[high - 1]
-            # The first edge whose running sum lies above.
-            high -= 1
-            while low < high:
-                middle = (low + high) >> 1
-                if cumulative[middle] > wanted:
-                    high = middle
-                else:
-                    low = middle + 1
-            node = neighbours[low]
+            # One number in [0, 1) gives the slot, and what it lies above it the choice there.
+            place = np.float64(_mixed(state) >> _S11) * _TO_UNIT * degree
+            slot = np.int64(place)
+            edge = begin + slot
+            node = neighbours[edge] if place - slot < chances[edge] else others[edge]
             walks[walk, step] = node
     return True
 

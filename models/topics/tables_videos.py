@@ -128,7 +128,10 @@ def youtube_data(data: Path) -> _Data:
 
 
 def bilibili_data(data: Path) -> _Data:
-    """Bilibili's weekly videos: title and description, category; names between 《》, 【】 and ## stand for the tags that the table lacks."""
+    """Bilibili's weekly videos by title, description and category.
+
+    The table has no tags: the names that stand between 《》, 【】 and ## are taken for them.
+    """
     videos = list(read_bilibili_weekly(data / "bilibili-weekly" / "bilibili_week2.tsv"))
     words = [f"{each.title} {each.description}" for each in videos]
     table = _videos(

@@ -28,6 +28,22 @@ def test_steps_are_as_frequent_as_their_edges_weigh() -> None:
             assert abs(steps[node, other] / leaving - share) <= noise
 
 
+def test_many_neighbours_of_uneven_weights_are_as_frequent_as_they_weigh() -> None:
+    rng = np.random.default_rng(0)
+    leaves = 40
+    weights = rng.pareto(1.0, leaves) + 0.01
+    # A star: node 0 and its leaves.
+    offsets = np.concatenate([[0], leaves + np.arange(leaves + 1)])
+    neighbours = np.concatenate([np.arange(1, leaves + 1), np.zeros(leaves, int)])
+    both_ways = np.concatenate([weights, weights])
+    walks = random_walks(offsets, neighbours, both_ways, np.zeros(1000, int), 201, seed=1)
+    assert (walks[:, ::2] == 0).all()
+    counts = np.bincount(walks[:, 1::2].ravel(), minlength=leaves + 1)[1:]
+    expected = weights / weights.sum() * counts.sum()
+    # Chi-square of 39 degrees of freedom: 72 is passed once in a thousand times.
+    assert ((counts - expected) ** 2 / expected).sum() < 72
+
+
 def test_the_first_step_is_drawn_anew_for_every_walk() -> None:
     walks = random_walks(OFFSETS, NEIGHBOURS, WEIGHTS, np.zeros(20_000, int), 2)
     assert np.mean(walks[:, 1] == 2) == pytest.approx(0.75, abs=0.0125)
