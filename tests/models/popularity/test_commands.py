@@ -199,3 +199,16 @@ def test_some_are_hidden_while_learning(make_videos, write: Write) -> None:
     assert torch.equal(found.trend_present.any(1), found.trend_present.all(1))
     hidden = (found.categories[:, 0] == 0).float().mean()
     assert hidden == pytest.approx(0.75, abs=0.06)
+
+
+def test_each_kind_of_file_is_read_by_its_name(tmp_path: Path) -> None:
+    header = "video_id,title,channel_title,category_id,tags,views,likes,dislikes,comment_total,date"
+    rows = [f"aaaaaaaaaaa,t,c,1,[none],{day}0,{day},0,{day},{day}.09" for day in (13, 14, 15)]
+    (tmp_path / "table.csv").write_text("\n".join([header, *rows, "#NAME?,t,c,1,x,1,1,1,1,1.1"]))
+    trending = load_videos(tmp_path / "table.csv", TableSettings())
+    assert (trending.trend_present.shape, trending.targets[0, 0]) == ((1, 2), 150)
+    one_day = load_videos(tmp_path / "table.csv", TableSettings(trend_days=1))
+    assert one_day.trend_present.shape == (1, 1)
+    counts = "\t".join("7" * 7)
+    (tmp_path / "weekly.tsv").write_text(f"u\tissue\ttitle\t\t{counts}\tblurb\tmusic\t1\n")
+    assert load_videos(tmp_path / "weekly.tsv", TableSettings()).video_ids == ("u/title",)

@@ -163,3 +163,15 @@ def test_scales_are_those_of_log_counts(batch: PopularityBatch) -> None:
 def test_a_config_that_cannot_be_is_refused(changes: dict[str, object], text: str) -> None:
     with pytest.raises(ValueError, match=text):
         PopularityConfig(**{**SIZES, "modalities": MODALITIES, **changes})
+
+
+def test_what_is_masked_leaves_the_gradients_finite(batch: PopularityBatch) -> None:
+    batch.present[0], batch.trend_present[0] = False, False
+    batch.trend_present[1, 1] = False
+    for name in ("text", "audio", "vision"):
+        getattr(batch, name)[0] = torch.nan
+    batch.trend[~batch.trend_present] = torch.nan
+    model = a_model().train()
+    model(batch).sum().backward()
+    for name, weight in model.named_parameters():
+        assert torch.isfinite(weight.grad).all(), name
