@@ -17,6 +17,8 @@ _MIX_1 = np.uint64(0xBF58476D1CE4E5B9)
 _MIX_2 = np.uint64(0x94D049BB133111EB)
 _S30, _S27, _S31, _S11 = np.uint64(30), np.uint64(27), np.uint64(31), np.uint64(11)
 _TO_UNIT = 1.0 / 2**53
+# Walks that go on in turn: one waits for memory while the others compute.
+_TOGETHER = 16
 
 
 def random_walks(
@@ -54,10 +56,10 @@ def random_walks(
     edges = np.ascontiguousarray(weights, np.float64)
     _check(rows, ends, edges, first, length, seed)
     # Walker's alias method: a step costs the same whatever the degree.
-    chances, others = np.empty_like(edges), np.empty_like(ends)
-    _aliases(rows, ends, edges, chances, others)
+    chances, choices = np.empty_like(edges), np.empty((len(ends), 2), np.int32)
+    _aliases(rows, ends, edges, chances, choices)
     walks = np.full((len(first), length), NO_NODE, np.int32)
-    inputs = (rows, ends, chances, others, first, np.uint64(seed))
+    inputs = (rows, chances, choices, first, np.uint64(seed))
     run_in_threads(_walk, inputs, len(first), (walks,), threads)
     return walks
 
@@ -91,8 +93,8 @@ def _check(
 
 
 @njit(cache=True, nogil=True)
-def _aliases(offsets, neighbours, weights, chances, others):  # type: ignore[no-untyped-def]
-    """Each slot of a node is drawn alike: it is its own neighbour by its chance, else the other."""
+def _aliases(offsets, neighbours, weights, chances, choices):  # type: ignore[no-untyped-def]
+    """Each slot of a node is drawn alike: by its chance it is the first choice, else the second."""
     most = 0
     for node in range(len(offsets) - 1):
         most = max(most, offsets[node + 1] - offsets[node])
@@ -106,7 +108,7 @@ def _aliases(offsets, neighbours, weights, chances, others):  # type: ignore[no-
         for edge in range(first, last):
             # 1 on average.
             chances[edge] = weights[edge] / total * (last - first)
-            others[edge] = neighbours[edge]
+            choices[edge] = neighbours[edge]
             if chances[edge] < 1:
                 small[num_small] = edge
                 num_small += 1
@@ -116,7 +118,7 @@ def _aliases(offsets, neighbours, weights, chances, others):  # type: ignore[no-
         while num_small and num_large:
             num_small -= 1
             poor, rich = small[num_small], large[num_large - 1]
-            others[poor] = neighbours[rich]
+            choices[poor, 1] = neighbours[rich]
             chances[rich] -= 1 - chances[poor]
             if chances[rich] < 1:
                 num_large -= 1
@@ -130,25 +132,29 @@ def _aliases(offsets, neighbours, weights, chances, others):  # type: ignore[no-
 
 
 @njit(cache=True, nogil=True)
-def _walk(offsets, neighbours, chances, others, starts, seed, first, last, walks):  # type: ignore[no-untyped-def]
+def _walk(offsets, chances, choices, starts, seed, first, last, walks):  # type: ignore[no-untyped-def]
     length = walks.shape[1]
-    for walk in range(first, last):
-        # The state of a SplitMix64 generator; mixing the number first keeps walks apart.
-        state = _mixed(seed + _GOLDEN * np.uint64(walk + 1))
-        node = starts[walk]
-        walks[walk, 0] = node
+    nodes, states = np.empty(_TOGETHER, np.int64), np.empty(_TOGETHER, np.uint64)
+    for begin in range(first, last, _TOGETHER):
+        lanes = min(_TOGETHER, last - begin)
+        for lane in range(lanes):
+            # The state of a SplitMix64 generator; mixing the number first keeps walks apart.
+            states[lane] = _mixed(seed + _GOLDEN * np.uint64(begin + lane + 1))
+            nodes[lane] = starts[begin + lane]
+            walks[begin + lane, 0] = nodes[lane]
         for step in range(1, length):
-            begin = offsets[node]
-            degree = offsets[node + 1] - begin
-            if not degree:
-                break
-            state += _GOLDEN
-            # One number in [0, 1) gives the slot, and what it lies above it the choice there.
-            place = np.float64(_mixed(state) >> _S11) * _TO_UNIT * degree
-            slot = np.int64(place)
-            edge = begin + slot
-            node = neighbours[edge] if place - slot < chances[edge] else others[edge]
-            walks[walk, step] = node
+            for lane in range(lanes):
+                edge = offsets[nodes[lane]]
+                degree = offsets[nodes[lane] + 1] - edge
+                if not degree:
+                    continue
+                states[lane] += _GOLDEN
+                # One number in [0, 1) gives the slot, and what it lies above it the choice there.
+                place = np.float64(_mixed(states[lane]) >> _S11) * _TO_UNIT * degree
+                slot = np.int64(place)
+                second = np.int64(place - slot >= chances[edge + slot])
+                nodes[lane] = choices[edge + slot, second]
+                walks[begin + lane, step] = nodes[lane]
     return True
 
 
