@@ -6,9 +6,9 @@ from collections.abc import Iterator
 import numpy as np
 from numpy.typing import NDArray
 
-from limelight.engine.tiny_encoders import character_vocabulary
 from limelight.engine.window import Segment, Window
 from limelight.kernels.energy import SEGMENT_MS
+from limelight.models.character_vocabulary import character_vocabulary
 
 Text = tuple[str, tuple[str, ...]]
 

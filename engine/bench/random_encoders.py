@@ -5,7 +5,7 @@ from transformers import BertConfig, BertModel, BertTokenizer, SwinConfig, SwinM
 
 from limelight.engine.frame_encoder import FrameEncoder
 from limelight.engine.text_encoder import TextEncoder
-from limelight.engine.tiny_encoders import character_vocabulary
+from limelight.models.character_vocabulary import character_vocabulary
 
 _HALF = (0.5, 0.5, 0.5)
 

@@ -11,9 +11,9 @@ from limelight.engine.tiny_encoders import (
     FRAME_WEIGHTS,
     PRETRAINED,
     TEXT_WEIGHTS,
-    character_vocabulary,
     tiny_frame_encoder,
 )
+from limelight.models.character_vocabulary import character_vocabulary
 
 CPU = torch.device("cpu")
 
