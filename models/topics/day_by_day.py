@@ -24,7 +24,7 @@ from limelight.models.topics.ranking import (
 
 FIRST_DAY_EPOCHS: Final = 2
 _TIMED_ROWS: Final = 1024
-_TIMED_ROUNDS: Final = 15
+_TIMED_ROUNDS: Final = 150
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,7 @@ from typing import Annotated
 
 import typer
 
-from limelight.models.topics.tables_kuairand import kuairand_section
+from limelight.models.topics.tables_kuairand import costs_section, kuairand_section
 from limelight.models.topics.tables_videos import videos_section
 
 _RESULTS = Path("docs/results.md")
@@ -25,15 +25,16 @@ def main(
     ] = None,
     results: Annotated[Path, typer.Option(help="The page to write into.")] = _RESULTS,
     seeds: Annotated[int, typer.Option(min=1, help="How many seeds, from 0.")] = 3,
-    part: Annotated[str, typer.Option(help="videos, kuairand, or both.")] = "both",
+    part: Annotated[str, typer.Option(help="videos, kuairand, costs, or all.")] = "all",
 ) -> None:
     """Measure, and write what was found between the markers of the topics."""
     parts: dict[str, Callable[[], str]] = {
         "videos": lambda: videos_section(data, clips, seeds=seeds),
         "kuairand": lambda: kuairand_section(data / "kuairand-pure", seeds=seeds),
+        "costs": lambda: costs_section(data / "kuairand-pure"),
     }
     for name, section in parts.items():
-        if part in (name, "both"):
+        if part in (name, "all"):
             text = section()
             typer.echo(text)
             write_section(results, f"topics-{name}", text)

@@ -51,6 +51,24 @@ def kuairand_section(folder: Path, *, seeds: int) -> str:
         MalformedLog: a folder that is not KuaiRand-Pure's.
         ImportError: an extra is not installed.
     """
+    impressions, rankers, about = _prepared(folder)
+    weights = user_weights(impressions, RESAMPLES, seed=0)
+    parts = [
+        "## Topics on KuaiRand",
+        f"{about} {seeds} seeds, whose AUCs are averaged; intervals hold 95 % of {RESAMPLES}"
+        " resamples of users.",
+        _days_table(rankers, impressions, weights, seeds),
+        _last_day_table(rankers, impressions, weights, seeds),
+    ]
+    return "\n\n".join(parts)
+
+
+def costs_section(folder: Path) -> str:
+    """Time and memory of the rankers as Markdown; errors as `kuairand_section`."""
+    return _costs_table(_prepared(folder)[1])
+
+
+def _prepared(folder: Path) -> tuple[Impressions, dict[str, Ranker], str]:
     torch.set_num_threads(1)
     impressions = read_impressions(folder)
     items = read_kuairand_items(folder)
@@ -64,22 +82,13 @@ def kuairand_section(folder: Path, *, seeds: int) -> str:
     row_of = {video_id: at for at, video_id in enumerate(items.video_ids)}
     rows = [row_of[str(video)] for video in impressions["video_id"].tolist()]
     rankers = _rankers(impressions, rows, assigned, representations, items.tags)
-    weights = user_weights(impressions, RESAMPLES, seed=0)
     count = np.mean([len(some) for some in assigned])
     about = (
         f"KuaiRand-Pure: {len(rows):,} impressions of six days, {len(items):,} videos,"
         f" {NUM_TOPICS} topics from static attributes alone (KuaiRand has neither titles nor"
-        f" pictures); threshold {threshold}, {count:.1f} topics a video. {seeds} seeds, whose AUCs"
-        f" are averaged; intervals hold 95 % of {RESAMPLES} resamples of users."
+        f" pictures); threshold {threshold}, {count:.1f} topics a video."
     )
-    parts = [
-        "## Topics on KuaiRand",
-        about,
-        _days_table(rankers, impressions, weights, seeds),
-        _costs_table(rankers),
-        _last_day_table(rankers, impressions, weights, seeds),
-    ]
-    return "\n\n".join(parts)
+    return impressions, rankers, about
 
 
 def _assigned(topics: Topics, representations: Floats) -> tuple[float, list[Assigned]]:
