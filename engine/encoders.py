@@ -6,7 +6,7 @@ from typing import Any
 import torch
 from transformers import AutoModel, AutoTokenizer, ImageProcessingMixin, PreTrainedModel
 
-from limelight.engine.frame_encoder import FrameEncoder
+from limelight.engine.frame_encoder import FrameEncoder, pooled_features
 from limelight.engine.text_encoder import TextEncoder
 from limelight.engine.tiny_encoders import TINY, tiny_frame_encoder, tiny_text_encoder
 from limelight.engine.weights import weights_revision
@@ -27,30 +27,30 @@ def load_frame_encoder(
     Weights are read from safetensors only, and no code that comes with them is run. Pictures are
     stretched to the size that the image processor resizes to, or crops to where it crops. The
     network computes in `dtype`; `compiled` leaves it to torch.compile, which takes a minute or so
-    at the first picture.
+    at the first picture. A network's pooled output is the feature; where its pooler comes without
+    weights, as that of a ViT saved from a classifier does, it is the mean over its last tokens.
 
     Raises:
         OSError: there is no such model, or it comes without safetensors.
-        ValueError: it does not state its picture size, mean and spread, or feature size.
+        ValueError: it does not state its picture size, mean and spread, or lacks weights.
     """
     if name == TINY:
         return tiny_frame_encoder(
             device=device, dtype=dtype, max_batch=max_batch, compiled=compiled
         )
-    model = _load_model(name)
+    model = _load_vision_model(name)
     # Only the numbers are wanted: AutoImageProcessor itself would ask for torchvision.
     processor, _ = ImageProcessingMixin.get_image_processor_dict(name)
     if not {"image_mean", "image_std"} <= processor.keys():
         raise ValueError(f"{name}: found {sorted(processor)}, expected image_mean and image_std")
-    feature_size = getattr(model.config, "hidden_size", None)
-    if not isinstance(feature_size, int):
-        raise ValueError(f"{name}: found no hidden_size in its config, expected one")
+    image_size = _image_size(name, processor)
+    feature_size = _feature_size(model, image_size)
     return FrameEncoder(
         model.to(device, dtype),
         encoder_id=_encoder_id(name),
         revision=_revision(name, model),
         feature_size=feature_size,
-        image_size=_image_size(name, processor),
+        image_size=image_size,
         mean=processor["image_mean"],
         std=processor["image_std"],
         max_batch=max_batch,
@@ -92,6 +92,34 @@ def _load_model(name: str) -> PreTrainedModel:
     return AutoModel.from_pretrained(
         name, use_safetensors=True, trust_remote_code=False, dtype=torch.float32
     )
+
+
+def _load_vision_model(name: str) -> PreTrainedModel:
+    model, loading = AutoModel.from_pretrained(
+        name,
+        use_safetensors=True,
+        trust_remote_code=False,
+        dtype=torch.float32,
+        output_loading_info=True,
+    )
+    # A batch normalisation's counter is no weight.
+    missing = sorted(
+        key for key in loading["missing_keys"] if not key.endswith("num_batches_tracked")
+    )
+    if missing and all(key.startswith("pooler.") for key in missing):
+        # It would be another random layer at each loading.
+        model.pooler = None
+        missing = []
+    if missing:
+        raise ValueError(f"{name}: found no weights for {missing[0]}, expected a whole network")
+    return model
+
+
+@torch.inference_mode()
+def _feature_size(model: PreTrainedModel, image_size: tuple[int, int]) -> int:
+    """By one blank picture: configs name it in several ways, a MobileNetV2's in none."""
+    output = model.eval()(pixel_values=torch.zeros(1, 3, *image_size))
+    return pooled_features(output).shape[1]
 
 
 def _image_size(name: str, processor: dict[str, Any]) -> tuple[int, int]:

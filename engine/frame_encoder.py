@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from hashlib import blake2b
+from typing import Any
 
 import numpy as np
 import torch
@@ -120,10 +121,15 @@ class FrameEncoder:
         pixels = images.permute(0, 3, 1, 2).float() / 255
         pixels = (pixels - self.mean) / self.std
         output = self.model(pixel_values=pixels.to(self.model.dtype))
-        pooled: Tensor | None = getattr(output, "pooler_output", None)
-        if pooled is None:
-            pooled = output.last_hidden_state.flatten(1, -2).mean(dim=1)
-        return pooled.flatten(1).half()
+        return pooled_features(output).half()
+
+
+def pooled_features(output: Any) -> Tensor:
+    """(n, F) of a vision network's output: what it pools, else the mean over its last tokens."""
+    pooled: Tensor | None = getattr(output, "pooler_output", None)
+    if pooled is None:
+        pooled = output.last_hidden_state.flatten(1, -2).mean(dim=1)
+    return pooled.flatten(1)
 
 
 def picture_digest(image: NDArray[np.uint8]) -> bytes:
