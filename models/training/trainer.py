@@ -223,7 +223,7 @@ class _Run(Generic[NetworkT_co, FoundT]):
         settings, accelerator = self._settings, self._accelerator
         share = cuts[accelerator.process_index :: accelerator.num_processes]
         # What is hidden from one process is not what is hidden from the others.
-        generator = _generator(settings.seed + accelerator.process_index, epoch, step)
+        generator = step_generator(settings.seed + accelerator.process_index, epoch, step)
         batch = self._task.batch(share, generator, accelerator.device)
         if settings.schedule == "cosine":
             done = (epoch + step / steps_an_epoch) / settings.epochs
@@ -242,17 +242,14 @@ class _Run(Generic[NetworkT_co, FoundT]):
         return losses
 
     def _batches(self, epoch: int) -> list[Tensor]:
-        """The epoch's cuts in batches; what does not fill the last one is left to other epochs."""
-        cuts = self._task.cuts(_generator(self._settings.seed, epoch, -1))
+        cuts = self._task.cuts(step_generator(self._settings.seed, epoch, -1))
         size, processes = self._settings.batch_size, self._accelerator.num_processes
         if len(cuts) < processes:
             raise ValueError(
                 f"sequences: found {len(cuts)} for {processes} processes, expected at least one"
                 " for each"
             )
-        if len(cuts) <= size:
-            return [cuts]
-        return [cuts[at : at + size] for at in range(0, len(cuts) - size + 1, size)]
+        return in_batches(cuts, size)
 
     def _end_epoch(self, found: FoundT, metrics: MetricsLog | None) -> FoundT | None:
         """`found` if it is the best so far; its weights are then kept."""
@@ -300,7 +297,15 @@ class _Run(Generic[NetworkT_co, FoundT]):
             self._network.load_state_dict(load_file(path))
 
 
-def _generator(seed: int, epoch: int, step: int) -> torch.Generator:
+def in_batches(cuts: Tensor, size: int) -> list[Tensor]:
+    """An epoch's cuts in batches; what does not fill the last one is left to other epochs."""
+    if len(cuts) <= size:
+        return [cuts]
+    return [cuts[at : at + size] for at in range(0, len(cuts) - size + 1, size)]
+
+
+def step_generator(seed: int, epoch: int, step: int) -> torch.Generator:
+    """What a step may draw from; step -1 is for the epoch's order."""
     number = (seed * _SEED_STRIDES[0] + epoch) * _SEED_STRIDES[1] + step + 1
     return torch.Generator().manual_seed(number % _SEEDS)
 
