@@ -12,6 +12,7 @@ from aiokafka.errors import KafkaError
 from pydantic import ValidationError
 
 from limelight.engine.errors import LimelightError
+from limelight.replay.clip_commands import clips_app
 from limelight.replay.commands import demo, replay, verify
 from limelight.replay.evaluation.commands import evaluate
 from limelight.replay.feature_log.commands import log_app
@@ -34,6 +35,7 @@ app = typer.Typer(
 )
 app.add_typer(record_app, name="record")
 app.add_typer(simulate_app, name="simulate")
+app.add_typer(clips_app, name="clips")
 app.add_typer(dlq_app, name="dlq")
 app.add_typer(models_app, name="models")
 app.add_typer(bench_app, name="bench")
