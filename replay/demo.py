@@ -19,6 +19,8 @@ from pydantic import SecretStr
 from rich.console import Console
 
 from limelight.replay.demo_state import DemoState, RoomSeen
+from limelight.replay.enrichment.shown import in_one_line
+from limelight.replay.enrichment.sources import sources_toml
 from limelight.replay.live_run import play_through
 from limelight.replay.live_view import LiveView
 from limelight.replay.measured_ctr import measured_ctrs, true_ctrs
@@ -29,6 +31,8 @@ from limelight.streams.receiver import Receiver
 from limelight.streams.settings import PushSettings, Settings
 
 BUNDLED = Path(__file__).parent / "recordings"
+CLIPS = "clips"
+_MARKS = {"opened": "▲", "closed": "▼", "enriched": "◆"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,14 +64,16 @@ async def run_demo(options: DemoOptions, settings: Settings, console: Console) -
             )
     segment_ms = settings.assembler.segment_ms
     state = DemoState(
-        {recording.room_id: _room_seen(recording, base_ms, segment_ms) for recording in recordings}
+        {recording.room_id: _room_seen(recording, base_ms, segment_ms) for recording in recordings},
+        enriched=True,
     )
+    settings = _with_sources(settings, recordings, options.out_dir, base_ms)
     started_s = time.monotonic()
     async with AsyncExitStack() as stack:
-        console.print("starting broker, receiver, worker and engine ...")
+        console.print("starting broker, receiver, worker, engine and enricher ...")
         receiver, push = await stack.enter_async_context(_receiver(state, console))
         system = await stack.enter_async_context(
-            running_system(settings, push, options.out_dir / "logs")
+            running_system(settings, push, options.out_dir / "logs", others=["enricher"])
         )
         console.print(f"ready after {time.monotonic() - started_s:.0f} s; playing", highlight=False)
         view = LiveView(console, recordings, state, base_ms, options.speed)
@@ -102,6 +108,17 @@ async def run_demo(options: DemoOptions, settings: Settings, console: Console) -
     return state
 
 
+def _with_sources(
+    settings: Settings, recordings: Sequence[Recording], out_dir: Path, base_ms: int
+) -> Settings:
+    """Settings by which the enricher finds the recordings' videos and puts clips by the report."""
+    path = out_dir / "sources.toml"
+    path.write_text(sources_toml(recordings, base_ms), encoding="utf-8")
+    changes = {"sources": str(path), "out": str(out_dir / CLIPS), "base_url": CLIPS}
+    own = settings.enrichment.model_copy(update=changes)
+    return settings.model_copy(update={"enrichment": own})
+
+
 def _room_seen(recording: Recording, base_ms: int, segment_ms: int) -> RoomSeen:
     """The room with its CTRs by event time; none where segments are not aligned to the start."""
     if not recording.align_to_start:
@@ -124,8 +141,7 @@ async def _receiver(
         data = event["data"]
         if data["kind"] != "updated":
             console.print(
-                f"  {'▲' if data['kind'] == 'opened' else '▼'} {data['room_id']}"
-                f" {data['kind']}: {data['reason']}",
+                f"  {_MARKS[data['kind']]} {data['room_id']} {data['kind']}: {_told(data)}",
                 markup=False,
                 highlight=False,
             )
@@ -140,6 +156,12 @@ async def _receiver(
         )
     finally:
         await runner.cleanup()
+
+
+def _told(data: dict[str, Any]) -> str:
+    if data["kind"] == "enriched":
+        return in_one_line(data["enrichment"])
+    return str(data["reason"])
 
 
 async def _keep(console: Console, system: LiveSystem, receiver_url: str) -> None:

@@ -65,6 +65,8 @@ class DemoState:
     accounts: Accounts = field(default_factory=Accounts)
     # Whether highlights are pushed to a receiver, and it is to be waited for.
     pushed: bool = True
+    # Whether an enricher runs, and each closed highlight is to be enriched.
+    enriched: bool = False
 
     def see(self, topic: str, record: Any) -> None:
         """Take a record of an observed topic.
@@ -120,6 +122,7 @@ class DemoState:
         return (
             all(room.finished for room in self.rooms.values())
             and kinds["opened"] == kinds["closed"]
+            and (not self.enriched or kinds["enriched"] == kinds["closed"])
             and (not self.pushed or len(self.delivered) + rejected >= len(self.event_kinds))
         )
 
@@ -142,7 +145,8 @@ class DemoState:
         return (
             f"rooms not scored to their end: {open_rooms or 'none'};"
             f" highlight events not delivered: {undelivered or 'none'};"
-            f" highlights opened {kinds['opened']}, closed {kinds['closed']}"
+            f" highlights opened {kinds['opened']}, closed {kinds['closed']},"
+            f" enriched {kinds['enriched']}"
         )
 
     def summary(self) -> dict[str, Any]:
@@ -159,6 +163,7 @@ class DemoState:
             "model_versions": sorted({score.model_version for score in scores}),
             "highlights_opened": kinds["opened"],
             "highlights_closed": kinds["closed"],
+            "highlights_enriched": kinds["enriched"],
             "highlight_events": len(self.event_kinds),
             "delivered": len(self.delivered),
             "delivered_again": self.delivered_again,

@@ -188,6 +188,11 @@ class FrameReader:
                 break
         return None
 
+    def key_frame_ms_before(self, position_ms: int) -> int:
+        """The time, since the first picture, of the key frame that a cut there begins with."""
+        found = self.key_frame_before(self._start_pts + int(position_ms / self._ms_per_tick))
+        return 0 if found is None else round((found[1] - self._start_pts) * self._ms_per_tick)
+
     def _start_over(self) -> None:
         """Opens the file anew: an MPEG transport stream cannot seek to its first key frame."""
         self._container.close()

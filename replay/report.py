@@ -7,6 +7,7 @@ from typing import Any
 
 from limelight.engine.score import Score
 from limelight.replay.demo_state import DemoState
+from limelight.replay.enrichment.shown import Offer, offer
 from limelight.replay.frames import read_frames
 from limelight.replay.page import clock, jpeg_url, round_top, template, tick_ms
 from limelight.replay.recording import Recording
@@ -35,6 +36,7 @@ class Card:
     reason: str
     picture: str | None
     comments: list[str]
+    offer: Offer | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +69,7 @@ def write_report(
 ) -> Path:
     """Write the page about recordings that were played from `base_ms` on, and give its path."""
     page = template("report.html.j2").render(
-        rooms=[_chart(recording, state, base_ms, segment_ms) for recording in recordings],
+        rooms=[_chart(recording, state, out_dir, base_ms, segment_ms) for recording in recordings],
         summary=state.summary(),
         width=CHART_WIDTH,
         height=CHART_HEIGHT,
@@ -77,7 +79,9 @@ def write_report(
     return path
 
 
-def _chart(recording: Recording, state: DemoState, base_ms: int, segment_ms: int) -> RoomChart:
+def _chart(
+    recording: Recording, state: DemoState, out_dir: Path, base_ms: int, segment_ms: int
+) -> RoomChart:
     room = state.rooms[recording.room_id]
     scores = [room.scores[index] for index in sorted(room.scores)]
     start_ms = scores[0].start_ms if scores else base_ms
@@ -117,7 +121,7 @@ def _chart(recording: Recording, state: DemoState, base_ms: int, segment_ms: int
             )
             for number, event in enumerate(highlights, start=1)
         ],
-        cards=_cards(recording, highlights, base_ms),
+        cards=_cards(recording, highlights, out_dir, base_ms),
         ticks=[
             (x(t), clock(t - base_ms))
             for t in range(base_ms, start_ms + span_ms, tick_ms(span_ms))
@@ -134,11 +138,14 @@ def _bar(score: Score, x: Any, most: int) -> tuple[float, float, float]:
     return x(score.start_ms), round(x(score.end_ms) - x(score.start_ms), 1), round(height, 1)
 
 
-def _cards(recording: Recording, highlights: list[dict[str, Any]], base_ms: int) -> list[Card]:
+def _cards(
+    recording: Recording, highlights: list[dict[str, Any]], out_dir: Path, base_ms: int
+) -> list[Card]:
     pictures = _key_frames(recording, highlights, base_ms)
     cards = []
     for number, event in enumerate(highlights, start=1):
         data = event["data"]
+        enrichment = data.get("enrichment")
         cards.append(
             Card(
                 label=f"H{number}",
@@ -148,6 +155,7 @@ def _cards(recording: Recording, highlights: list[dict[str, Any]], base_ms: int)
                 reason=data["reason"],
                 picture=pictures.get(event["subject"]),
                 comments=_comments(recording, data["peak"]["start_ms"] - base_ms),
+                offer=offer(enrichment, out_dir) if enrichment else None,
             )
         )
     return cards

@@ -3,7 +3,7 @@
 import asyncio
 import sys
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from pathlib import Path
 
@@ -97,9 +97,10 @@ async def running_system(
     partitions: int = EMBEDDED_PARTITIONS,
     workers: int = 1,
     engines: int = 1,
+    others: Sequence[str] = (),
     broker: Broker = embedded_broker,
 ) -> AsyncIterator[LiveSystem]:
-    """Broker, workers and engines, all at work for the length of a block.
+    """Broker, workers and engines, all at work for the length of a block; `others` are commands.
 
     Raises:
         ChildDied, BrokerUnavailable, StartTimeout: whatever had started has ended again.
@@ -124,7 +125,7 @@ async def running_system(
         system = LiveSystem(settings, logs, stack)
         system.running["broker"] = child
         names = ["worker", *(f"worker-{number}" for number in range(2, workers + 1))]
-        names += ["engine", *(f"engine-{number}" for number in range(2, engines + 1))]
+        names += ["engine", *(f"engine-{number}" for number in range(2, engines + 1)), *others]
         await system.start(*names)
         yield system
 

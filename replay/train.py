@@ -55,6 +55,7 @@ def run_training(config: Path, *, resume: bool) -> None:
         model = content_model(task)
     except ValueError as error:
         raise ValueError(f"{config}: {error}") from error
+    disable_progress_bar()  # of files of a few MB
     console, is_main = Console(), is_main_process()
     with _progress(console, is_main) as (progress, show):
         report = model.train_model(config, resume=resume, on_step=show)

@@ -14,6 +14,7 @@ from pydantic import ValidationError
 from limelight.engine.errors import LimelightError
 from limelight.replay.clip_commands import clips_app
 from limelight.replay.commands import demo, replay, verify
+from limelight.replay.enrichment.commands import enrich, enricher
 from limelight.replay.evaluation.commands import evaluate
 from limelight.replay.feature_log.commands import log_app
 from limelight.replay.highlight_commands import highlights_app
@@ -49,6 +50,8 @@ app.command()(train)
 app.command()(tables)
 app.command()(evaluate)
 app.command()(retrain)
+app.command()(enrich)
+app.command()(enricher)
 
 logger = logging.getLogger(__name__)
 

@@ -40,9 +40,9 @@ def evaluate(
             show_default=False,
         ),
     ],
-    out: Annotated[Path, typer.Option(help="Gets evaluation.json and report.html.")] = Path(
-        "limelight-evaluation"
-    ),
+    out: Annotated[
+        Path, typer.Option(help="Gets evaluation.json, highlights.jsonl and report.html.")
+    ] = Path("limelight-evaluation"),
     from_: Annotated[
         str, typer.Option("--from", help="Of logs: first time, ISO 8601, UTC unless it says.")
     ] = "",
@@ -116,7 +116,7 @@ def evaluate(
     from limelight.replay.evaluation.models import judged_rooms, load_models
     from limelight.replay.evaluation.options import SLICES, EvaluationOptions
     from limelight.replay.evaluation.report import write_report
-    from limelight.replay.evaluation.written import write_json
+    from limelight.replay.evaluation.written import write_highlights, write_json
     from limelight.streams import logs
     from limelight.streams.settings import settings
 
@@ -189,13 +189,14 @@ def evaluate(
         "detector": current.detector.model_dump(mode="json"),
     }
     write_json(result, about, out / "evaluation.json")
+    write_highlights(judged, models[0].name, options, out / "highlights.jsonl")
     write_report(result, rooms, judged, models, options, out / "report.html", most=rooms_shown)
     _print(result, console)
     console.print(
         f"{result.whole.rooms} rooms, {result.windows} windows judged in {judged_s:.1f} s",
         style="dim",
     )
-    for name in ("evaluation.json", "report.html"):
+    for name in ("evaluation.json", "highlights.jsonl", "report.html"):
         console.print(f"written: {out / name}", highlight=False, soft_wrap=True)
 
 

@@ -1,6 +1,7 @@
 """Highlights that predictions would have caused, and the intervals that they should have found."""
 
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -8,7 +9,7 @@ from numpy.typing import NDArray
 
 from limelight.engine.score import Reasons, Score
 from limelight.replay.evaluation.rooms import JudgedRoom
-from limelight.streams.detection import HighlightDetector, RoomTrend
+from limelight.streams.detection import HighlightDetector, HighlightEvent, RoomTrend
 from limelight.streams.settings import DetectorSettings
 
 _NO_REASONS = Reasons(modality_shares={}, strongest_comments=(), key_frame_ms=None, comment_count=0)
@@ -37,11 +38,31 @@ def detect(
     room: JudgedRoom, model: str, settings: DetectorSettings, *, is_energy: bool
 ) -> list[Detected]:
     """The highlights that the live detector opens when the model scores the room, in order."""
+    opened_ms: dict[str, int] = {}
+    found: list[Detected] = []
+    for event in detected_events(room, model, settings, is_energy=is_energy):
+        if event.kind == "opened":
+            opened_ms[event.highlight_id] = event.segment_end_ms
+        elif event.kind == "closed":
+            found.append(
+                Detected(
+                    start_ms=event.start_ms,
+                    end_ms=event.end_ms,
+                    opened_ms=opened_ms[event.highlight_id],
+                    peak_start_ms=event.peak["start_ms"],
+                    peak=event.peak["value"],
+                )
+            )
+    return found
+
+
+def detected_events(
+    room: JudgedRoom, model: str, settings: DetectorSettings, *, is_energy: bool
+) -> Iterator[HighlightEvent]:
+    """What the live detector would publish when the model scores the room, in order."""
     detector, trend = HighlightDetector(settings), RoomTrend()
     decided_by = "energy" if is_energy else "network"
     starts = room.start_ms.tolist()
-    opened_ms: dict[str, int] = {}
-    found: list[Detected] = []
     for start_ms, value in zip(starts, room.predictions[model].tolist(), strict=True):
         score = Score(
             room_id=room.room_id,
@@ -58,20 +79,7 @@ def detect(
             reasons=_NO_REASONS,
             final=start_ms == starts[-1],
         )
-        for event in detector.update(trend, score):
-            if event.kind == "opened":
-                opened_ms[event.highlight_id] = event.segment_end_ms
-            elif event.kind == "closed":
-                found.append(
-                    Detected(
-                        start_ms=event.start_ms,
-                        end_ms=event.end_ms,
-                        opened_ms=opened_ms[event.highlight_id],
-                        peak_start_ms=event.peak["start_ms"],
-                        peak=event.peak["value"],
-                    )
-                )
-    return found
+        yield from detector.update(trend, score)
 
 
 def best_segments(measured: NDArray[np.floating], top_share: float) -> NDArray[np.bool_]:
