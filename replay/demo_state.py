@@ -10,7 +10,7 @@ import orjson
 from limelight.engine.score import Score
 from limelight.kernels.ranking import kendall_tau
 from limelight.replay.accounting import Accounts
-from limelight.streams.highlight_records import decode_highlight
+from limelight.streams.highlight_records import ENRICHED, decode_highlight
 from limelight.streams.records import header_map
 from limelight.streams.score_records import decode_score
 
@@ -58,6 +58,8 @@ class DemoState:
     window_ids: set[str] = field(default_factory=set)
     event_kinds: dict[str, str] = field(default_factory=dict)  # highlight event id -> kind
     delivered: dict[str, int] = field(default_factory=dict)  # event id -> close-to-delivery ms
+    to_delivery_ms: dict[str, int] = field(default_factory=dict)  # those of the detector
+    to_enriched_ms: dict[str, int] = field(default_factory=dict)  # those of the enricher
     delivered_again: int = 0
     late: list[dict[str, Any]] = field(default_factory=list)
     dead_letters: list[dict[str, Any]] = field(default_factory=list)
@@ -104,7 +106,11 @@ class DemoState:
         room.highlights[event["subject"]] = event
 
     def see_delivery(self, event: dict[str, Any], now_ms: int) -> None:
-        self.delivered[event["id"]] = now_ms - event["data"]["timings"].get("closed_at_ms", now_ms)
+        data = event["data"]
+        latency_ms = now_ms - data["timings"].get("closed_at_ms", now_ms)
+        self.delivered[event["id"]] = latency_ms
+        latencies = self.to_enriched_ms if data.get("kind") == ENRICHED else self.to_delivery_ms
+        latencies[event["id"]] = latency_ms
 
     def see_late(self, letter: dict[str, Any]) -> None:
         if not any(letter["id"] == known["id"] for known in self.late):
@@ -171,7 +177,8 @@ class DemoState:
             "dead_letters": len(self.dead_letters),
             "accounts": {topic: asdict(line) for topic, line in self.accounts.lines().items()},
             "close_to_score_ms": _percentiles(self.close_to_score_ms),
-            "close_to_delivery_ms": _percentiles(list(self.delivered.values())),
+            "close_to_delivery_ms": _percentiles(list(self.to_delivery_ms.values())),
+            "close_to_enriched_delivery_ms": _percentiles(list(self.to_enriched_ms.values())),
             "tau_predicted_against_measured_ctr": {
                 room_id: None if room.tau is None else round(room.tau, 4)
                 for room_id, room in self.rooms.items()
@@ -191,16 +198,19 @@ class DemoState:
         """The summary in a few lines, for a person."""
         figures = self.summary()
         score, delivery = figures["close_to_score_ms"], figures["close_to_delivery_ms"]
+        enriched = figures["close_to_enriched_delivery_ms"]
         return [
             f"{figures['rooms']} rooms, {sum(figures['events_in'].values())} events in,"
             f" {figures['scores']} segments scored by {', '.join(figures['decided_by'])};"
             f" {figures['late']} late, {figures['dead_letters']} dead letters",
             self.accounts.told(),
-            f"{figures['highlights_opened']} highlights, {figures['delivered']} of"
+            f"{figures['highlights_opened']} highlights, {figures['highlights_enriched']} enriched;"
+            f" {figures['delivered']} of"
             f" {figures['highlight_events']} events delivered,"
             f" {figures['delivered_again']} delivered twice",
             f"segment close to score {score['p50']} ms (p99 {score['p99']}), to delivery"
-            f" {delivery['p50']} ms (p99 {delivery['p99']})",
+            f" {delivery['p50']} ms (p99 {delivery['p99']}), to the enriched event's"
+            f" {enriched['p50']} ms",
             *(
                 f"{room_id}: predicted CTR against clicks, Kendall's tau {room.tau:.2f}"
                 for room_id, room in self.rooms.items()

@@ -16,7 +16,7 @@ import faust
 from limelight.streams import metrics
 from limelight.streams.dead_letters import Origin, encode_dead_letter
 from limelight.streams.faust_app import raw_topic
-from limelight.streams.highlight_records import decode_highlight
+from limelight.streams.highlight_records import ENRICHED, decode_highlight
 from limelight.streams.records import MalformedRecord, header_map
 from limelight.streams.settings import PushSettings, Settings
 from limelight.streams.topics import Topics
@@ -223,7 +223,8 @@ def install_pusher(app: faust.App, settings: Settings) -> None:
                         return
                     event.ack()
                     closed_at_ms = highlight["data"]["timings"].get("closed_at_ms")
-                    if closed_at_ms:
+                    # How long an enriched one took is the enricher's to tell.
+                    if closed_at_ms and highlight["data"].get("kind") != ENRICHED:
                         metrics.push_latency_seconds.observe(time.time() - closed_at_ms / 1000)
 
                 await lanes.put(highlight["data"]["room_id"], job)
