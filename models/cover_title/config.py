@@ -169,7 +169,7 @@ def tiny(vision: str = "vit", language: str = "bert") -> dict[str, Any]:
             "cover_encoder": {
                 "model_type": "vit",
                 "image_size": 64,
-                "patch_size": 8,
+                "patch_size": 16,
                 "hidden_size": 64,
                 "num_hidden_layers": 3,
                 "num_attention_heads": 4,
