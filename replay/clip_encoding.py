@@ -196,9 +196,14 @@ def _encode(row: ManifestRow, encoders: ClipEncoders, options: EncodingOptions) 
         pictures[-1], cover = (
             _cover(row, row.cover, wanted_size) for wanted_size in (size, pixels)
         )
+    frames = _encoded(pictures, encoders.frames)
+    with np.errstate(over="ignore"):
+        halved = sound.astype(np.float16)
+    if not (np.isfinite(frames).all() and np.isfinite(halved).all()):
+        raise row.at("path").malformed("features that float16 cannot hold", "finite ones")
     return _Features(
-        frames=_encoded(pictures, encoders.frames),
-        sound=sound.astype(np.float16),
+        frames=frames,
+        sound=halved,
         cover=np.ascontiguousarray(cover),
         seconds=np.array([media.duration_ms / 1_000], np.float32),
     )

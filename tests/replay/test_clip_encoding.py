@@ -51,16 +51,17 @@ def plain_pictures(path: Path) -> list[np.ndarray]:
 
 
 class CountingSound:
-    """The statistics, and how often they were asked for."""
+    """The statistics, so many times as large, and how often they were asked for."""
 
-    def __init__(self) -> None:
+    def __init__(self, scale: float = 1.0) -> None:
+        self.scale = scale
         self._inner = load_sound_encoder("log-mel-statistics")
         self.encoder_id, self.feature_size = self._inner.encoder_id, self._inner.feature_size
         self.calls = 0
 
     def encode(self, samples: np.ndarray) -> np.ndarray:
         self.calls += 1
-        return self._inner.encode(samples)
+        return self._inner.encode(samples) * np.float32(self.scale)
 
 
 @pytest.fixture(scope="module")
@@ -206,6 +207,13 @@ def test_a_broken_file_is_refused_by_its_row_or_skipped(
     skipping = EncodingOptions(skip_broken=True)
     with pytest.raises(MalformedRecording, match="found only videos that are broken"):
         encode_clips(table[1:2], tmp_path / "w", tiny, skipping)
+
+
+def test_features_too_large_to_keep_are_refused(tmp_path: Path, rows: Rows, tiny) -> None:
+    write_clip(tmp_path / "a.mp4", 1, hertz=500)
+    loud = replace(tiny, sounds=CountingSound(scale=1e6))
+    with pytest.raises(MalformedRecording, match=r"line 2, column path: .* float16 cannot hold"):
+        encode_clips(rows("path,clip_id", "a.mp4,c1"), tmp_path / "w", loud, EncodingOptions())
 
 
 def test_an_interrupted_run_goes_on_and_what_changed_is_made_anew(tmp_path, rows, tiny) -> None:
