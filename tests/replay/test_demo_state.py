@@ -116,6 +116,7 @@ def test_rooms_segments_and_events_are_counted_by_what_they_are() -> None:
         "scores": 6,
         "highlights_opened": 2,
         "highlights_closed": 1,
+        "highlights_enriched": 0,
         "highlight_events": 4,
         "delivered": 1,
         "delivered_again": 0,
@@ -126,7 +127,24 @@ def test_rooms_segments_and_events_are_counted_by_what_they_are() -> None:
     # Of each highlight the newest event is told.
     told = [(each["id"], each["kind"], each["end_ms"]) for each in found["highlights"]]
     assert told == [("a/1", "closed", len("closed")), ("a/2", "opened", 1)]
-    assert "2 highlights, 1 of 4 events delivered" in state.told()[2]
+    assert "2 highlights, 0 enriched; 1 of 4 events delivered" in state.told()[2]
+
+
+def test_an_enriched_event_is_waited_for_and_its_latency_told_apart() -> None:
+    state = DemoState({"room": RoomSeen()}, enriched=True, pushed=False)
+    state.see_score(make_score(0, final=True), timings())
+    state.see_highlight(make_event("opened"))
+    state.see_highlight(make_event("closed"))
+    assert not state.is_complete and "closed 1, enriched 0" in state.missing()
+    state.see_highlight(make_event("enriched"))
+    assert state.is_complete
+    closed_at_ms = make_event("closed")["data"]["timings"]["closed_at_ms"]
+    state.see_delivery(make_event("closed"), closed_at_ms + 100)
+    state.see_delivery(make_event("enriched"), closed_at_ms + 3_000)
+    found = state.summary()
+    assert found["close_to_delivery_ms"]["p99"] == 100
+    assert found["close_to_enriched_delivery_ms"]["p50"] == 3_000
+    assert (found["delivered"], found["highlights_enriched"]) == (2, 1)
 
 
 def test_a_demo_is_complete_when_all_is_scored_closed_and_delivered() -> None:

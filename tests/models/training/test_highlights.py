@@ -212,7 +212,7 @@ def test_a_run_writes_its_figures_and_both_losses(
     )
     figures = [line["mean_average_precision"] for line in lines if "epoch" in line]
     assert max(figures) == found.best.mean_average_precision
-    assert figures[0] == seen[-1].tau
+    assert figures[0] == seen[-1].watched
 
 
 def test_without_align_weight_nothing_is_aligned(
