@@ -81,6 +81,73 @@ def test_too_narrow_a_fusion_cannot_be_trimmed() -> None:
         trimmed_channels(1000, 1, 1)
 
 
+def weights(tensor: torch.Tensor) -> np.ndarray:
+    return tensor.detach().numpy().astype(np.float64)
+
+
+def sigmoid(values: np.ndarray) -> np.ndarray:
+    return 1 / (1 + np.exp(-values))
+
+
+def plain_sound(network: SoundNetwork, patches: np.ndarray) -> np.ndarray:
+    """One clip by plain loops: dense and ReLU, the LSTM's gates, one head's attention, the mean."""
+    lstm, attention = network.lstm, network.attention
+    dense = np.maximum(patches @ weights(network.dense.weight).T + weights(network.dense.bias), 0)
+    size = dense.shape[1]
+    state = memory = np.zeros(size)
+    hidden = []
+    for patch in dense:
+        gates = (
+            weights(lstm.weight_ih_l0) @ patch + weights(lstm.bias_ih_l0)
+            + weights(lstm.weight_hh_l0) @ state + weights(lstm.bias_hh_l0)
+        ).reshape(4, size)  # fmt: skip
+        entering, kept, new, shown = sigmoid(gates[0]), sigmoid(gates[1]), gates[2], gates[3]
+        memory = kept * memory + entering * np.tanh(new)
+        state = sigmoid(shown) * np.tanh(memory)
+        hidden.append(state)
+    projected = hidden @ weights(attention.in_proj_weight).T + weights(attention.in_proj_bias)
+    queries, keys, values = np.split(projected, 3, axis=1)
+    shares = np.exp(queries @ keys.T / np.sqrt(size))
+    mixed = shares / shares.sum(1, keepdims=True) @ values
+    out = attention.out_proj
+    return (mixed @ weights(out.weight).T + weights(out.bias)).mean(0)
+
+
+def test_a_sounds_embedding_is_that_of_plain_loops() -> None:
+    torch.manual_seed(3)
+    network, sounds = SoundNetwork(5, 4).eval(), torch.randn(2, 6, 5)
+    nn.init.normal_(network.attention.in_proj_bias)
+    found = network(sounds, torch.tensor([6, 2])).detach().numpy()
+    for clip, length in enumerate((6, 2)):
+        expected = plain_sound(network, sounds[clip, :length].numpy().astype(np.float64))
+        np.testing.assert_allclose(found[clip], expected, atol=1e-5)
+
+
+def test_a_fusion_is_given_frames_and_beside_each_the_sound_and_the_category() -> None:
+    model, batch = make_model(), make_batch(count=1)
+    given: list[torch.Tensor] = []
+    model.fusion.register_forward_pre_hook(lambda fusion, inputs: given.append(inputs[0]))
+    for category in (0, 1, 2):
+        batch.categories[0] = category
+        model(batch)
+    assert [each[0, 8:].T.unique(dim=0).tolist() for each in given] == [
+        [[0, 0]],
+        [[1, 0]],
+        [[0, 1]],
+    ]
+    frames = batch.frames[0].numpy() @ weights(model.visual.weight).T + weights(model.visual.bias)
+    np.testing.assert_allclose(given[0][0, :4].T.detach(), np.maximum(frames, 0), atol=1e-5)
+    sound = model.sound(batch.sounds, batch.lengths)
+    torch.testing.assert_close(given[0][0, 4:8], sound[0][:, None].expand(-1, 8))
+
+
+def test_only_a_network_that_learns_drops_embeddings() -> None:
+    model, batch = make_model(dropout=0.5), make_batch()
+    torch.testing.assert_close(model(batch), model(batch))
+    model.train()
+    assert not torch.allclose(model(batch), model(batch))
+
+
 def test_what_lies_behind_the_end_of_the_sound_changes_nothing() -> None:
     model, batch = make_model(), make_batch()
     before = model(batch)

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 from safetensors.torch import save_file
+from torch.nn.functional import conv2d, max_pool2d
 
 from limelight.models.audio.log_mel import log_mel_patches
 from limelight.models.audio.sound_encoder import load_sound_encoder
@@ -34,6 +35,24 @@ def test_channels_come_last_behind_the_convolutions() -> None:
     ]  # fmt: skip
     expected = network.embeddings(torch.tensor([flat]))
     torch.testing.assert_close(network(patches)[:1], expected)
+
+
+def test_the_layers_are_those_of_the_published_port() -> None:
+    torch.manual_seed(0)
+    network = VGGish(**SMALL).eval()
+    weights, maps = network.state_dict(), torch.randn(3, 1, 96, 64)
+    patches = maps[:, 0]
+    # Its names count activations and poolings, too; a pooling follows where the step is three.
+    for number, is_pooled in ((0, True), (3, True), (6, False), (8, True), (11, False), (13, True)):
+        name = f"features.{number}"
+        maps = conv2d(maps, weights[f"{name}.weight"], weights[f"{name}.bias"], padding=1).relu()
+        maps = max_pool2d(maps, 2) if is_pooled else maps
+    flat = maps.permute(0, 2, 3, 1).reshape(3, -1)
+    for number in (0, 2, 4):
+        name = f"embeddings.{number}"
+        flat = (flat @ weights[f"{name}.weight"].T + weights[f"{name}.bias"]).relu()
+    assert (flat == 0).any()
+    torch.testing.assert_close(network(patches), flat)
 
 
 def test_an_encoder_gives_a_feature_a_patch_and_none_for_silence() -> None:
