@@ -38,9 +38,10 @@ fuzz: $(STAMP)  ## feed what reads untrusted bytes with atheris, a minute each
 tables: $(STAMP)  ## the paper's tables on simulated platforms, into docs/results.md; an hour
 	$(BIN)/limelight tables --training-rooms 600 --test-rooms 200 --epochs 6
 
-weights: $(STAMP)  ## train the bundled weights anew and compare them; an hour
+weights: $(STAMP)  ## train the bundled weights anew and compare them; two hours
 	$(BIN)/python -m limelight.replay.bundled_model
 	$(BIN)/python -m limelight.replay.bundled_comparison
+	$(BIN)/python -m limelight.replay.enrichment.bundled
 
 # torch comes from the constraints file first: asked for through a range alone, pip may fetch the
 # newest CUDA build with several gigabytes of libraries that a CPU machine cannot use.

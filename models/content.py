@@ -10,12 +10,14 @@ from dataclasses import dataclass
 from hashlib import sha256
 from importlib import import_module
 from pathlib import Path
-from typing import Any, Protocol, cast
+from typing import TYPE_CHECKING, Any, Protocol, cast
 
 from transformers import PreTrainedModel
 from transformers.utils.logging import disable_progress_bar
 
-from limelight.models.training.trainer import StepSeen
+if TYPE_CHECKING:
+    # Of an extra, which who only asks a model need not have.
+    from limelight.models.training.trainer import StepSeen
 
 CONTENT_TASKS = ("ad_ctr", "cover_title", "topics", "popularity")
 CONTENTCTR_TASK = "contentctr"
@@ -40,7 +42,7 @@ class ContentModel(Protocol):
     """A package's `commands` module."""
 
     def train_model(
-        self, config: Path, *, resume: bool, on_step: Callable[[StepSeen], None]
+        self, config: Path, *, resume: bool, on_step: "Callable[[StepSeen], None]"
     ) -> TrainingReport:
         """Train by a file's settings; the model lies in `settings.out / MODEL` afterwards.
 

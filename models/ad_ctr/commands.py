@@ -5,8 +5,9 @@ from dataclasses import asdict
 from pathlib import Path
 
 from limelight.models.ad_ctr.clips import ad_clips
+from limelight.models.ad_ctr.prediction import judge
 from limelight.models.ad_ctr.predictor import load_ad_ctr
-from limelight.models.ad_ctr.training import AdSettings, judge, train_ad
+from limelight.models.ad_ctr.training import AdSettings, train_ad
 from limelight.models.content import MODEL, Figures, TrainingReport, save_model
 from limelight.models.datasets.clip_files import load_clips
 from limelight.models.training.metrics_log import defined

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from limelight.models.ad_ctr.clips import ad_batch
 from limelight.models.ad_ctr.config import FRAMES
 from limelight.models.ad_ctr.model import AdCTR
-from limelight.models.ad_ctr.training import predict
+from limelight.models.ad_ctr.prediction import predict
 
 
 class AdPredictor:

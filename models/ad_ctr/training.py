@@ -13,7 +13,6 @@ from typing import Any, Literal
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from pydantic import Field
 from safetensors.torch import load_file
 from torch import Tensor, nn
@@ -22,22 +21,16 @@ from torch.nn.utils import prune
 
 from limelight.models.ad_ctr.clips import ad_clips, category_names
 from limelight.models.ad_ctr.config import NUM_CLASSES, AdCTRConfig, paper, tiny
-from limelight.models.ad_ctr.figures import (
-    AdFigures,
-    class_figures,
-    classes_of,
-    equal_count_edges,
-    regression_figures,
-)
+from limelight.models.ad_ctr.figures import AdFigures, equal_count_edges
 from limelight.models.ad_ctr.fusion import BaselineFusion, count_parameters
 from limelight.models.ad_ctr.model import AdBatch, AdCTR
+from limelight.models.ad_ctr.prediction import judge
 from limelight.models.datasets.labelled_clip import LabelledClips
 from limelight.models.training.run_settings import RunSettings, SettingsSection
 from limelight.models.training.trainer import StepSeen, train_on
 
 _PRESETS = {"paper": paper, "tiny": tiny}
 _VALIDATION_SHARE = 0.1
-_AT_ONCE = 512
 ROUNDS = "rounds.json"
 
 
@@ -234,29 +227,6 @@ def train_ad(
     trace = [asdict(each) for each in rounds]
     (settings.out / ROUNDS).write_text(json.dumps(_defined(trace), indent=2) + "\n")
     return TrainedAd(network.ad_ctr, rounds, best_epoch, epochs, steps)
-
-
-@torch.inference_mode()
-def predict(model: AdCTR, clips: AdBatch) -> NDArray[np.float64]:
-    """(n,) rates in [0, 1], or (n, 5) the classes' probabilities."""
-    was_training = model.training
-    model.eval()
-    found = []
-    for places in torch.split(torch.arange(len(clips.frames)), _AT_ONCE):
-        logits = model(clips.rows(places).to(model.device)).double().cpu()
-        found.append(logits.softmax(1) if logits.shape[1] > 1 else logits[:, 0].sigmoid())
-    model.train(was_training)
-    predicted: NDArray[np.float64] = torch.cat(found).numpy()
-    return predicted
-
-
-def judge(model: AdCTR, clips: AdBatch) -> AdFigures:
-    """The figures of a model on clips whose rates are known."""
-    rates, predicted = clips.rates.numpy(), predict(model, clips)
-    edges = model.config.class_edges
-    if not edges:
-        return regression_figures(predicted, rates)
-    return class_figures(predicted.argmax(1), classes_of(rates, edges))
 
 
 def _held_back(clips: LabelledClips, seed: int) -> tuple[LabelledClips, LabelledClips]:

@@ -49,7 +49,7 @@ def from_youtube(
     table (NaN where there were none).
 
     A day with 0 views is left out first: what trends has been viewed, so its page was not there
-    when it was read. In the real table these are 10 rows of 3 videos, 9 of them with no count at all.
+    when it was read. In the real table these are 10 rows of 3 videos, 9 of them without any count.
 
     Raises:
         ValueError: `trend_days` is not 1 to `min_days` - 1, or no video has so many days.

@@ -15,6 +15,7 @@ from limelight.engine.errors import LimelightError
 from limelight.engine.frame_encoder import FrameEncoder
 from limelight.engine.images import fit_image
 from limelight.engine.text_encoder import TextEncoder
+from limelight.engine.weights import weights_revision
 from limelight.models.audio.sound_encoder import SoundEncoder, load_sound_encoder
 
 if TYPE_CHECKING:
@@ -92,7 +93,9 @@ def load_clip_models(settings: "EnrichmentSettings", engine: "EngineSettings") -
             models.missing[part] = "its model cannot be loaded"
             logger.error("model not loaded", extra={"part": part, "reason": str(error)})
             return None
-        models.versions[part] = str(getattr(loaded, "version", "") or folder.name)
+        # The start of the weights' hash, where a model bears no version with one.
+        revision = weights_revision([folder / "model.safetensors"])[:8]
+        models.versions[part] = str(getattr(loaded, "version", "") or f"{part}-{revision}")
         return loaded
 
     models.play_rate = load("play_rate", settings.play_rate_model, load_ad_ctr)

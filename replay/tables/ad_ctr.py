@@ -21,7 +21,8 @@ from limelight.models.ad_ctr.figures import (
     equal_count_edges,
     regression_figures,
 )
-from limelight.models.ad_ctr.training import AdDataSettings, AdSettings, judge, train_ad
+from limelight.models.ad_ctr.prediction import judge
+from limelight.models.ad_ctr.training import AdDataSettings, AdSettings, train_ad
 from limelight.models.datasets.clip_files import load_clips
 from limelight.models.datasets.labelled_clip import LabelledClips
 from limelight.replay.page import template

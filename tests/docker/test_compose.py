@@ -154,6 +154,7 @@ def test_every_command_is_one_of_the_program() -> None:
         "player": "replay",
         "log-writer": "log",
         "retrain": "retrain",
+        "enricher": "enricher",
     }
 
 
@@ -179,7 +180,13 @@ def test_prometheus_asks_where_the_metrics_are() -> None:
         if environment.get("LIMELIGHT_METRICS_HOST") == "0.0.0.0"
     }
     assert asked == serving
-    assert {name for name, _ in asked} == {"worker", "engine", "log-writer", "retrain"}
+    assert {name for name, _ in asked} == {
+        "worker",
+        "engine",
+        "log-writer",
+        "retrain",
+        "enricher",
+    }
 
 
 def test_engine_log_and_retraining_share_one_folder() -> None:

@@ -11,7 +11,7 @@ from safetensors.torch import load_file
 from scipy.special import softmax
 from sklearn.metrics import accuracy_score, mean_absolute_error, mean_squared_error
 
-from limelight.models.ad_ctr import training
+from limelight.models.ad_ctr import prediction, training
 from limelight.models.ad_ctr.clips import ad_clips
 from limelight.models.ad_ctr.commands import evaluate_model
 from limelight.models.ad_ctr.config import AdCTRConfig
@@ -123,7 +123,7 @@ def test_a_network_of_classes_predicts_the_mean_class(clips) -> None:
 
 def test_a_network_in_training_is_judged_without_dropout_and_trains_on(clips) -> None:
     model, batch = untrained(dropout=0.5), ad_clips(clips, "ctr", [])
-    first, second = (training.predict(model.train(), batch) for _ in range(2))
+    first, second = (prediction.predict(model.train(), batch) for _ in range(2))
     assert np.array_equal(first, second) and model.training
 
 
