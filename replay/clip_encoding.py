@@ -193,9 +193,8 @@ def _encode(row: ManifestRow, encoders: ClipEncoders, options: EncodingOptions) 
     if row.cover is None:
         cover = fit_image(media.pictures[middle_ms], pixels)
     else:
-        pictures[-1], cover = (
-            _cover(row, row.cover, wanted_size) for wanted_size in (size, pixels)
-        )
+        pictures[-1] = _cover(row, row.cover, size)
+        cover = _cover(row, row.cover, pixels)
     frames = _encoded(pictures, encoders.frames)
     with np.errstate(over="ignore"):
         halved = sound.astype(np.float16)

@@ -16,11 +16,11 @@ def manifest(folder: Path, *lines: str) -> Path:
 
 def test_a_row_is_what_its_cells_say(tmp_path: Path) -> None:
     header = "path,clip_id,streamer_id,title,tags,category,subcategory,cover,impressions,plays_3s"
-    days = "clicks,likes_1,views_1,views_2,likes_2"
+    days = "clicks,likes_2,views_1,views_2,likes_1"
     (row,) = read_manifest(
         manifest(
             tmp_path, f"{header},{days}",
-            'a/b.mp4,c1,anna," 跳舞, 现场 ",舞蹈| 现场 ||舞蹈,dance,street,c.png,10,4,3,5,7,9,6',
+            'a/b.mp4,c1,anna," 跳舞, 现场 ",舞蹈| 现场 ||舞蹈,dance,street,c.png,10,4,3,6,7,9,5',
         )
     )  # fmt: skip
     assert row.video == tmp_path / "a/b.mp4" and row.cover == tmp_path / "c.png"
