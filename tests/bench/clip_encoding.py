@@ -1,13 +1,13 @@
-"""`python tests/bench/clip_encoding.py`: videos a second by `limelight clips encode`, one thread.
+"""Videos a second by `limelight clips encode`, one thread.
 
 Copies of an upright film of 10 s, 720 x 1280 at 25 pictures a second with a tone; bundled encoders.
 """
 
-import statistics
 import tempfile
 import time
 from pathlib import Path
 from shutil import copy
+from statistics import median
 
 import av
 import numpy as np
@@ -18,6 +18,7 @@ from limelight.models.audio.sound_encoder import load_sound_encoder
 from limelight.models.audio.sound_statistics import SOUND_STATISTICS
 from limelight.replay.clip_encoding import ClipEncoders, EncodingOptions, encode_clips
 from limelight.replay.clip_manifest import read_manifest
+from tests.bench.result import Result
 
 VIDEOS, SECONDS, PICTURES_A_SECOND, ROUNDS = 6, 10, 25, 3
 WIDTH, HEIGHT, SAMPLE_RATE = 720, 1_280, 44_100
@@ -45,8 +46,9 @@ def write_film(path: Path) -> None:
         file.mux(sound.encode())
 
 
-def main() -> None:
+def run() -> Result:
     torch.set_num_threads(1)
+    rows = []
     cpu = torch.device("cpu")
     encoders = ClipEncoders(
         tiny_frame_encoder(device=cpu),
@@ -69,12 +71,16 @@ def main() -> None:
                 started = time.perf_counter()
                 encode_clips(table, folder / work.format(number), encoders, EncodingOptions())
                 seconds.append(time.perf_counter() - started)
-            median, best = statistics.median(seconds), min(seconds)
-            print(
-                f"{label}: {VIDEOS / median:,.1f} videos/s (median), {VIDEOS / best:,.1f} at best,"
-                f" {1e3 * median / VIDEOS:,.1f} ms a video"
-            )
-
-
-if __name__ == "__main__":
-    main()
+            best, middle = (1e3 * each / VIDEOS for each in (min(seconds), median(seconds)))
+            rows.append((label, f"{best:,.1f}", f"{middle:,.1f}"))
+    return Result(
+        title="Videos to labelled clips",
+        columns=("features", "minimum ms a video", "median ms a video"),
+        rows=tuple(rows),
+        note=(
+            f"`python -m tests.bench clip_encoding`: `limelight clips encode` of {VIDEOS} films of"
+            f" {SECONDS} s, {WIDTH} x {HEIGHT} at {PICTURES_A_SECOND} pictures a second with a"
+            f" tone, {ROUNDS} rounds; bundled encoders, one torch thread, PyAV's own threads; kept: an"
+            " earlier run has left each video's features."
+        ),
+    )
