@@ -78,9 +78,9 @@ def run() -> Result:
         columns=("features", "minimum ms a video", "median ms a video"),
         rows=tuple(rows),
         note=(
-            f"`python -m tests.bench clip_encoding`: `limelight clips encode` of {VIDEOS} films of"
-            f" {SECONDS} s, {WIDTH} x {HEIGHT} at {PICTURES_A_SECOND} pictures a second with a"
-            f" tone, {ROUNDS} rounds; bundled encoders, one torch thread, PyAV's own threads; kept: an"
-            " earlier run has left each video's features."
+            f"`python -m tests.bench clip_encoding`: `limelight clips encode` of {VIDEOS} films"
+            f" of {SECONDS} s, {WIDTH} x {HEIGHT} at {PICTURES_A_SECOND} pictures a second with a"
+            f" tone, {ROUNDS} rounds; bundled encoders, one torch thread, PyAV's own threads; kept:"
+            " an earlier run has left each video's features."
         ),
     )
