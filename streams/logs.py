@@ -21,5 +21,15 @@ def configure(level: str) -> None:
     handler = logging.StreamHandler()
     handler.setFormatter(_FieldFormatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
     logging.basicConfig(level=level, handlers=[handler], force=True)
-    for noisy in ("faust", "mode", "aiokafka", "httpx", "transformers", "numba", "kafka"):
+    for noisy in (
+        "faust",
+        "mode",
+        "aiokafka",
+        "httpx",
+        "transformers",
+        "numba",
+        "kafka",
+        "faiss",
+        "gensim",
+    ):
         logging.getLogger(noisy).setLevel(max(logging.WARNING, logging.getLevelName(level)))
