@@ -1,6 +1,6 @@
 """Parts of a video as files of their own."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import ExitStack
 from fractions import Fraction
 from pathlib import Path
@@ -13,6 +13,8 @@ from limelight.replay.frames import FrameReader, open_video, picture_stream
 from limelight.replay.media_url import Video
 
 _SEEK_BACK_S = (0, 2, 10, 60)
+# The same clip is the same bytes: Matroska would be given a random id.
+_REPRODUCIBLE = {"fflags": "+bitexact"}
 _MP4 = (".mp4", ".m4v", ".mov", ".flv")
 
 
@@ -55,14 +57,15 @@ def cut_clip(video: Video, parts: list[tuple[int, int]], out: Path, *, exact: bo
     unfinished = out.with_name(f".{out.stem}.unfinished{out.suffix}")
     try:
         with ExitStack() as stack:
-            target = stack.enter_context(av.open(str(unfinished), "w"))
+            target = stack.enter_context(av.open(str(unfinished), "w", options=_REPRODUCIBLE))
             if exact:
                 _encode(video, parts, target)
             else:
                 _copy(video, parts, target)
         unfinished.replace(out)
-    except (OSError, av.FFmpegError) as error:
-        reason = error.strerror or error
+    except (OSError, av.FFmpegError, ValueError) as error:
+        # PyAV's word for a codec that the container does not take is a ValueError.
+        reason = getattr(error, "strerror", None) or error
         raise ExportFailed(f"{out}: found {reason}, expected a clip to be written") from error
     finally:
         unfinished.unlink(missing_ok=True)
@@ -119,9 +122,7 @@ def _packets(video: Video, source: Any, streams: list[Any], start_s: Fraction) -
         source.seek(int(seek_s / pictures.time_base), stream=pictures, backward=True)
         first = True
         begun = False
-        for packet in source.demux(streams):
-            if packet.dts is None or packet.pts is None:
-                continue
+        for packet in _timed(source.demux(streams), pictures):
             if not begun and packet.stream is pictures and packet.is_keyframe:
                 if first and found is not None and back_s is not None and packet.pts > found[1]:
                     break
@@ -131,6 +132,38 @@ def _packets(video: Video, source: Any, streams: list[Any], start_s: Fraction) -
                 yield packet
         else:
             return
+
+
+def _timed(packets: Iterable[Any], pictures: Any) -> Iterator[Any]:
+    """The packets that can be placed in time.
+
+    Matroska keeps no decoding times. Where pictures are coded in another order than they are shown,
+    FFmpeg can give none to the first after a seek, the key frame among them: these get the ticks
+    before the first that is known.
+    """
+    held: list[Any] = []
+    known = False
+    for packet in packets:
+        if packet.pts is None or (packet.dts is None and (known or packet.stream is not pictures)):
+            continue
+        if packet.dts is None or (held and packet.stream is not pictures):
+            held.append(packet)
+            continue
+        if held:
+            _place_before(packet.dts, held)
+            yield from held
+            held = []
+        known = known or packet.stream is pictures
+        yield packet
+    if held:
+        _place_before(min(each.pts for each in held if each.dts is None) + 1, held)
+        yield from held
+
+
+def _place_before(dts: int, packets: list[Any]) -> None:
+    untimed = [packet for packet in packets if packet.dts is None]
+    for back, packet in enumerate(reversed(untimed), 1):
+        packet.dts = dts - back
 
 
 def _encode(video: Video, parts: list[tuple[int, int]], target: Any) -> None:

@@ -8,6 +8,7 @@ from fractions import Fraction
 from pathlib import Path
 
 import av
+import numpy as np
 import orjson
 import pytest
 
@@ -129,6 +130,43 @@ def test_a_clip_has_the_films_pictures_from_the_key_frame_before_its_start(
     assert [picture for _, picture in clip[:40]] == [picture for _, picture in film_pictures[50:90]]
     assert [at for at, _ in clip[:40]] == pytest.approx([k / 10 for k in range(40)], abs=0.002)
     assert 3.7 <= sound_s(out) <= 4.4
+
+
+@pytest.mark.parametrize("suffix", [".mp4", ".mkv"])
+def test_pictures_that_are_shown_for_uneven_times_are_all_in_the_clip(
+    tmp_path: Path, suffix: str
+) -> None:
+    # Matroska of such pictures, in another order than they are coded in, has no decoding times.
+    film, times_ms = tmp_path / f"film{suffix}", [0, 40, 80, 900, 940, 2_000, 2_500, 3_000, 3_900]
+    rng = np.random.default_rng(0)
+    with av.open(str(film), "w") as file:
+        stream = file.add_stream("libx264", rate=25)
+        stream.width, stream.height, stream.pix_fmt = 64, 48, "yuv420p"
+        stream.codec_context.time_base = Fraction(1, 1_000)
+        for at_ms in times_ms:
+            pixels = rng.integers(0, 255, (48, 64, 3), np.uint8)
+            picture = av.VideoFrame.from_ndarray(pixels, format="rgb24")
+            picture.pts, picture.time_base = at_ms, Fraction(1, 1_000)
+            file.mux(stream.encode(picture))
+        file.mux(stream.encode())
+    cut_clip(film, [(500, 3_940)], tmp_path / "clip.mp4", exact=False)
+    clip = pictures(tmp_path / "clip.mp4")
+    assert [round(1_000 * at) for at, _ in clip] == times_ms
+    assert [each for _, each in clip] == [each for _, each in pictures(film)]
+
+
+def test_a_codec_that_mp4_does_not_take_is_said_and_goes_into_matroska(
+    tmp_path: Path, make_video: Callable[..., Path]
+) -> None:
+    film = make_video(tmp_path / "film.webm", 4, codec="libvpx")
+    with pytest.raises(ExportFailed, match=r"clip.mp4: found 'mp4' format does not support"):
+        cut_clip(film, [(0, 3_000)], tmp_path / "clip.mp4", exact=False)
+    cut_clip(film, [(0, 3_000)], tmp_path / "clip.mkv", exact=False)
+    first = (tmp_path / "clip.mkv").read_bytes()
+    assert len(pictures(tmp_path / "clip.mkv")) == 30
+    # Nothing in it comes from a clock or a random number.
+    cut_clip(film, [(0, 3_000)], tmp_path / "clip.mkv", exact=False)
+    assert (tmp_path / "clip.mkv").read_bytes() == first
 
 
 def test_an_exact_clip_begins_and_ends_where_it_should(
