@@ -72,10 +72,14 @@ def encode_enriched(closed: Mapping[str, Any], enrichment: Mapping[str, Any]) ->
     kind = closed["data"]["kind"]
     if kind != "closed":
         raise ValueError(f"highlight {closed['id']}: found kind {kind!r}, expected 'closed'")
+    event_id = closed["id"].replace("/closed/", f"/{ENRICHED}/", 1)
+    if event_id == closed["id"]:
+        # Another detector's: a receiver would take it for what it has seen.
+        event_id = f"{event_id}/{ENRICHED}"
     return orjson.dumps(
         {
             **closed,
-            "id": closed["id"].replace("/closed/", f"/{ENRICHED}/", 1),
+            "id": event_id,
             "type": f"live.limelight.highlight.{ENRICHED}",
             "data": {**closed["data"], "kind": ENRICHED, "enrichment": enrichment},
         }

@@ -15,6 +15,8 @@ from limelight.replay.frames import FrameReader, open_video, picture_stream
 from limelight.replay.readers.malformed import MalformedRecording
 
 _OPENING_MS = OPENING_SECONDS * 1_000
+# No model looks closer, and half a hundred pictures of 8K would take gigabytes.
+_MOST_SIDE_PIXELS = 1_280
 # A picture is asked for this long before the end at the latest.
 _BEFORE_END_MS = 1
 # The largest sample of a silent track: below the least that 16 bits can say.
@@ -27,7 +29,7 @@ class ClipMedia:
 
     Args:
         duration_ms: of its pictures.
-        pictures: every picture that one of the offsets below names.
+        pictures: every picture that one of the offsets below names, at most 1,280 pixels a side.
         cover_offsets_ms: candidates for the cover, spread over the clip.
         key_offsets_ms: 8 moments of the whole clip, in the middle of equal parts.
         start_offsets_ms: where it may begin to play.
@@ -65,7 +67,9 @@ def read_clip(clip: Path, *, max_starts: int, max_covers: int) -> ClipMedia:
         wanted = {*keys, *covers}
         for start_ms in starts:
             wanted.update(opening_offsets(start_ms, duration_ms))
-        pictures = {each.offset_ms: each.image for each in reader.read(sorted(wanted), loop=False)}
+        pictures = {
+            each.offset_ms: _small(each.image) for each in reader.read(sorted(wanted), loop=False)
+        }
     missing = wanted - pictures.keys()
     if missing:
         raise MalformedRecording(clip, None, "pictures that end early", f"{duration_ms} ms of them")
@@ -126,6 +130,12 @@ def read_sound(clip: Path) -> NDArray[np.float32]:
             pass
     sound = np.concatenate(parts) if parts else np.empty(0, np.float32)
     return sound if np.abs(sound).max(initial=0.0) > _SILENCE else np.empty(0, np.float32)
+
+
+def _small(picture: Image) -> Image:
+    # In place, and only ever smaller.
+    picture.thumbnail((_MOST_SIDE_PIXELS, _MOST_SIDE_PIXELS))
+    return picture
 
 
 def _in_middle(part: int, parts: int, duration_ms: int) -> int:

@@ -3,6 +3,7 @@
 A part that cannot be made is left out with the reason; the rest is made all the same.
 """
 
+import hashlib
 import logging
 import tempfile
 from collections.abc import Mapping, Sequence
@@ -15,6 +16,7 @@ from threading import Thread
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
+import av
 import numpy as np
 from numpy.typing import NDArray
 from PIL.Image import Image
@@ -43,6 +45,10 @@ Rows = NDArray[np.floating[Any]]
 _COVER_SIDE_PIXELS = 640
 _COVER_QUALITY = 88
 _DIGITS = 4
+# File systems take names of 255 bytes; a suffix and a temporary one come behind this.
+_MAX_NAME_BYTES = 200
+_MAX_REASON_CHARS = 300
+_HASH_DIGITS = 32
 
 
 @dataclass(slots=True)
@@ -69,11 +75,23 @@ class Enricher:
         self._sources = sources
         self._models = models
         self._store = store or Store(settings.out)
+        self._given_up = False
+        self._cutting: Queue[_Clip | Exception] = Queue()
+
+    @property
+    def models(self) -> "ClipModels":
+        return self._models
+
+    def give_up(self) -> None:
+        """Wait for no clip any more, from any thread: what is being made ends without one soon."""
+        self._given_up = True
+        self._cutting.put(PartMissing("the enricher was stopped"))
 
     def enrich(self, highlight: Mapping[str, Any]) -> dict[str, Any]:
         """The `enrichment` of a closed highlight's `data`, as docs/enrichment.md describes it.
 
-        The same highlight, video and models give the same enrichment.
+        The same highlight, video and models give the same enrichment. It never raises: whatever a
+        highlight lacks, or holds of another kind than it should, is a part's reason.
         """
         found: dict[str, Any] = {
             "clip": None,
@@ -87,7 +105,10 @@ class Enricher:
             "missing": dict(self._models.missing),
         }
         source: MediaSource | None = None
-        with tempfile.TemporaryDirectory(prefix="limelight-clip-") as folder:
+        # A cut that is left behind may still write there while the folder is removed.
+        with tempfile.TemporaryDirectory(
+            prefix="limelight-clip-", ignore_cleanup_errors=True
+        ) as folder:
             clip: _Clip | None = None
             with self._part(found, "clip"):
                 source = self._sources.of(highlight)
@@ -95,7 +116,9 @@ class Enricher:
                 found["clip"] = self._stored_clip(highlight, clip)
             if found["clip"] is None:
                 clip = None
-            titles = title_candidates(highlight, source.title if source else "")
+            titles: list[Title] = []
+            with self._part(found, "title"):
+                titles = title_candidates(highlight, source.title if source else "")
             features = _Features(self._models, clip.media if clip else None)
             if clip is not None:
                 media = clip.media
@@ -109,7 +132,7 @@ class Enricher:
             if chosen is not None:
                 found["title"] = {"text": chosen.text, "from": chosen.origin}
             else:
-                found["missing"]["title"] = "nothing with a letter was said or written"
+                found["missing"].setdefault("title", "nothing with a letter was said or written")
             text = chosen.text if chosen else ""
             cover_ms = found["covers"][0]["offset_ms"] if found["covers"] else None
             with self._part(found, "topics"):
@@ -125,8 +148,8 @@ class Enricher:
             yield
         except PartMissing as error:
             found["missing"].setdefault(name, str(error))
-        except (LimelightError, OSError) as error:
-            logger.warning("part not made", extra={"part": name, "reason": str(error)})
+        except (LimelightError, OSError, av.FFmpegError) as error:
+            logger.warning("part not made", extra={"part": name, "reason": _logged(error)})
             found["missing"].setdefault(name, _reason(error))
         except Exception as error:
             # A model that fails must not take the clip with it, nor the event.
@@ -138,7 +161,9 @@ class Enricher:
 
         It is cut in a thread that is then left behind: its files are gone, so it soon fails.
         """
-        done: Queue[_Clip | Exception] = Queue()
+        done = self._cutting = Queue()
+        if self._given_up:
+            raise PartMissing("the enricher was stopped")
 
         def work() -> None:
             try:
@@ -162,10 +187,18 @@ class Enricher:
         end_ms = min(end_ms, start_ms + int(self._settings.max_clip_s * 1_000))
         with FrameReader(source.video) as reader:
             duration_ms = reader.duration_ms
-            if not source.loop:
+            # What began before the video begins with it, what ends behind it ends with it.
+            if start_ms < 0 < end_ms:
+                start_ms = 0
+            if not source.loop and start_ms < duration_ms:
                 end_ms = min(end_ms, duration_ms)
             parts = parts_of(start_ms, end_ms, duration_ms, loop=source.loop)
             early_ms = parts[0][0] - reader.key_frame_ms_before(parts[0][0])
+        if early_ms > self._settings.max_clip_s * 1_000:
+            raise PartMissing(
+                f"its key frame lies {early_ms / 1_000:.0f} s before it, expected at most"
+                f" {self._settings.max_clip_s:g} s"
+            )
         # What browsers play, or what takes any codec.
         for suffix in (".mp4", ".mkv"):
             path = folder / f"clip{suffix}"
@@ -177,7 +210,7 @@ class Enricher:
                     raise
         settings = self._settings
         media = read_clip(path, max_starts=settings.max_starts, max_covers=settings.max_covers)
-        return _Clip(path, media, int(highlight["start_ms"]) - early_ms)
+        return _Clip(path, media, source.started_ms + start_ms - early_ms)
 
     def _stored_clip(self, highlight: Mapping[str, Any], clip: _Clip) -> dict[str, Any]:
         name = f"{_file_name(highlight)}{clip.path.suffix}"
@@ -334,19 +367,14 @@ class _Features:
         self._texts: dict[str, Rows] = {}
         self._by_picture: dict[int, Rows] = {}
         self._sound: Rows | None = None
-        if media is not None:
-            pictures = list({id(each): each for each in media.pictures.values()}.values())
-            encoded = models.frame_features(pictures)
-            self._by_picture = {
-                id(picture): row for picture, row in zip(pictures, encoded, strict=True)
-            }
 
     @property
     def seconds(self) -> float:
         return self._media.duration_ms / 1_000 if self._media else 0.0
 
     def of(self, pictures: Sequence[Image]) -> Rows:
-        return np.stack([self._by_picture[id(each)] for each in pictures])
+        rows = self._rows()
+        return np.stack([rows[id(each)] for each in pictures])
 
     def key_frames(self) -> Rows:
         assert self._media is not None
@@ -356,7 +384,17 @@ class _Features:
         """(F,) of a picture of the clip; zeros without one."""
         if offset_ms is None or self._media is None:
             return np.zeros(self._models.frames.feature_size, np.float16)
-        return self._by_picture[id(self._media.pictures[offset_ms])]
+        return self._rows()[id(self._media.pictures[offset_ms])]
+
+    def _rows(self) -> dict[int, Rows]:
+        """The features of all pictures of the clip, by the picture's identity."""
+        if not self._by_picture and self._media is not None:
+            pictures = list({id(each): each for each in self._media.pictures.values()}.values())
+            encoded = self._models.frame_features(pictures)
+            self._by_picture = {
+                id(picture): row for picture, row in zip(pictures, encoded, strict=True)
+            }
+        return self._by_picture
 
     def text(self, text: str) -> Rows:
         """(T,) of a text; zeros without one."""
@@ -388,10 +426,15 @@ def _reason(error: Exception) -> str:
     if isinstance(error, StoreFailed):
         return "it cannot be stored"
     if isinstance(error, ExportFailed):
-        return str(error).rpartition("/")[2]
-    if isinstance(error, OSError):
+        return str(error).rpartition("/")[2][:_MAX_REASON_CHARS]
+    if isinstance(error, OSError | av.FFmpegError):
         return error.strerror or type(error).__name__
-    return str(error)
+    return str(error)[:_MAX_REASON_CHARS]
+
+
+def _logged(error: Exception) -> str:
+    """Why, as the log may have it: FFmpeg's own errors quote the URL with whatever key it holds."""
+    return _reason(error) if isinstance(error, av.FFmpegError) else str(error)
 
 
 def _file_name(highlight: Mapping[str, Any]) -> str:
@@ -400,4 +443,8 @@ def _file_name(highlight: Mapping[str, Any]) -> str:
     # Percent signs would be decoded on the way; what stands for them must not be there already.
     for character, written in (("~", "%7E"), ("_", "%5F"), ("%2F", "~"), ("%", "_")):
         name = name.replace(character, written)
+    if len(name) > _MAX_NAME_BYTES:
+        # A room's name of Chinese characters takes nine bytes for each.
+        digest = hashlib.sha256(name.encode()).hexdigest()[:_HASH_DIGITS]
+        name = f"{name[: _MAX_NAME_BYTES - 1 - _HASH_DIGITS]}~{digest}"
     return name

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from string import Formatter
 from typing import Any
-from urllib.parse import quote
+from urllib.parse import quote, urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
@@ -65,9 +65,13 @@ class _RoomFields(BaseModel):
     def _names_one_video(self) -> "_RoomFields":
         if (self.path is None) == (not self.url):
             raise ValueError("expected one of path and url")
-        for _, place, _, _ in Formatter().parse(self.url):
-            if place is not None and place not in _PLACES:
+        for place in _places(self.url):
+            if place not in _PLACES:
                 raise ValueError(f"url: found {{{place}}}, expected one of {', '.join(_PLACES)}")
+        server = urlsplit(self.url).netloc
+        if "{" in server:
+            # Who names a room would name the server.
+            raise ValueError(f"url: found {server} for a server, expected {{...}} in the path only")
         return self
 
 
@@ -113,9 +117,7 @@ class MediaSources:
         if fields.path is not None:
             video: Video = self._folder / fields.path
         else:
-            # Percent-encoded, slashes included: a room's name names no other place.
-            values = {name: quote(str(highlight.get(name, "")), safe="") for name in _PLACES}
-            video = MediaUrl(fields.url.format_map(values), self._timeout_s)
+            video = MediaUrl(_filled(fields.url, highlight), self._timeout_s)
         return MediaSource(
             video, started_ms, fields.loop, fields.title, fields.category, fields.tags
         )
@@ -155,6 +157,26 @@ def sources_toml(recordings: Iterable[Recording], base_ms: int | None = None) ->
             "",
         ]
     return "\n".join(lines)
+
+
+def _places(url: str) -> list[str]:
+    return [place for _, place, _, _ in Formatter().parse(url) if place is not None]
+
+
+def _filled(url: str, highlight: Mapping[str, Any]) -> str:
+    """The URL of a highlight's video.
+
+    Raises:
+        PartMissing: the highlight lacks what the URL wants, or it would lead to another folder.
+    """
+    values = {}
+    for name in _places(url):
+        value = highlight.get(name)
+        # Slashes are encoded, but a server goes up a folder for two dots, however they are written.
+        if value is None or value in ("", ".", ".."):
+            raise PartMissing(f"the highlight's {name} makes no address of a video")
+        values[name] = quote(str(value), safe="")
+    return url.format_map(values)
 
 
 def _played(recordings: Iterable[Recording], base_ms: int | None) -> dict[str, MediaSource]:

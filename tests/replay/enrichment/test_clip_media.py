@@ -65,6 +65,12 @@ def test_an_opening_never_leaves_the_clip() -> None:
     assert opening_offsets(1_000, 2_500) == [1_000, 2_000, 2_499]
 
 
+def test_no_more_of_a_large_picture_is_kept_than_models_see(tmp_path, make_video) -> None:
+    video = make_video(tmp_path / "clip.mp4", 3, rate=2, size=(2_560, 320))
+    media = read_clip(video, max_starts=4, max_covers=4)
+    assert {picture.size for picture in media.pictures.values()} == {(1_280, 160)}
+
+
 def test_sound_comes_as_mono_at_16_khz(tmp_path) -> None:
     write_tone(tmp_path / "tone.mp4", 2.0, 1_000.0)
     sound = read_sound(tmp_path / "tone.mp4")

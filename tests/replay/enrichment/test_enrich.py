@@ -4,6 +4,8 @@ import json
 import time
 from dataclasses import replace
 from pathlib import Path
+from threading import Event, Thread
+from urllib.parse import quote
 
 import av
 import numpy as np
@@ -104,6 +106,14 @@ def test_a_highlight_at_the_end_of_the_video_ends_with_it(
     found = make_enricher(video).enrich(highlight(start_s, 60))
     assert found["missing"] == {}
     assert found["clip"]["seconds"] == 30 - key_frame_before(video, start_s)
+
+
+def test_what_mp4_does_not_take_becomes_matroska(
+    tmp_path, make_video, make_enricher, highlight
+) -> None:
+    video = make_video(tmp_path / "room.webm", 8, codec="libvpx")
+    found = make_enricher(video).enrich(highlight(0, 5))
+    assert found["missing"] == {} and found["clip"]["url"].endswith(".mkv")
 
 
 def test_a_long_highlight_is_cut_short(tmp_path, make_video, make_enricher, highlight) -> None:
@@ -230,6 +240,107 @@ def test_no_two_highlights_have_one_file_name() -> None:
     names = [_file_name({"highlight_id": each}) for each in ids]
     assert len(set(names)) == len(ids)
     assert all(set(name) <= set("abcdefm0123456789ABCDEF_~") for name in names)
+
+
+def test_a_long_name_of_a_room_fits_into_a_file_system() -> None:
+    # As the detector writes ids: percent-encoded. Both differ behind what a name can hold.
+    ids = [quote("直播间" * 66 + each, safe="") + "/1777636800000/m" for each in "一二"]
+    names = [_file_name({"highlight_id": each}) for each in ids]
+    assert len(set(names)) == 2 and max(map(len, names)) <= 200
+
+
+def test_a_highlight_that_began_before_the_video_begins_with_it(
+    tmp_path, make_video, make_enricher, highlight
+) -> None:
+    found = make_enricher(make_video(tmp_path / "room.mp4", 12)).enrich(highlight(-3, 6))
+    assert found["missing"] == {} and found["clip"]["start_ms"] == STARTED_MS
+    assert found["clip"]["seconds"] == pytest.approx(6, abs=0.3)
+    found = make_enricher(tmp_path / "room.mp4").enrich(highlight(-9, -3))
+    assert "expected a part of a video" in found["missing"]["clip"]
+
+
+def test_a_key_frame_too_far_back_gives_no_clip(tmp_path, make_enricher, highlight) -> None:
+    video = tmp_path / "room.mp4"
+    with av.open(str(video), "w") as file:
+        stream = file.add_stream("libx264", rate=5, options={"g": "1000", "sc_threshold": "0"})
+        stream.width, stream.height, stream.pix_fmt = 64, 48, "yuv420p"
+        for _ in range(100):
+            file.mux(stream.encode(av.VideoFrame(64, 48, "yuv420p")))
+        file.mux(stream.encode())
+    found = make_enricher(video, max_clip_s=10).enrich(highlight(15, 18))
+    assert found["missing"] == {"clip": "its key frame lies 15 s before it, expected at most 10 s"}
+    assert make_enricher(video, max_clip_s=16).enrich(highlight(15, 18))["clip"]["seconds"] > 15
+
+
+@pytest.mark.parametrize(
+    ("changes", "missing"),
+    [
+        ({"peak": None}, {"title": "nothing with a letter was said or written"}),
+        ({"peak": "a text"}, {"title": "it failed: AttributeError"}),
+        ({"peak": {"strongest_comments": 3}}, {"title": "it failed: TypeError"}),
+        ({"start_ms": "soon"}, {"clip": "it failed: ValueError"}),
+        ({"end_ms": None}, {"clip": "it failed: TypeError"}),
+        ({"start_ms": 1e300}, {"clip": "clip: found 1"}),
+        ({"highlight_id": None, "streamer_id": None, "timings": None}, {}),
+    ],
+)
+def test_a_highlight_of_odd_fields_is_enriched_all_the_same(
+    tmp_path, make_video, make_enricher, highlight, changes, missing
+) -> None:
+    video = make_video(tmp_path / "room.mp4", 8)
+    found = make_enricher(video).enrich(highlight(0, 5) | changes)
+    ENRICHMENT.validate(found)
+    assert found["missing"].keys() == missing.keys()
+    assert all(reason in found["missing"][part] for part, reason in missing.items())
+    assert found["topics"] and found["forecast"]
+
+
+def test_a_highlight_of_nothing_is_an_enrichment_too(make_enricher) -> None:
+    found = make_enricher(None).enrich({"room_id": "room-1"})
+    ENRICHMENT.validate(found)
+    assert found["missing"]["popularity"] == "it failed: KeyError"
+
+
+def test_pictures_that_no_encoder_takes_leave_clip_and_covers(
+    tmp_path, make_video, make_enricher, highlight, clip_models, monkeypatch
+) -> None:
+    def refuse(self, pictures):
+        raise RuntimeError("no memory left")
+
+    monkeypatch.setattr(type(clip_models), "frame_features", refuse)
+    found = make_enricher(make_video(tmp_path / "room.mp4", 8)).enrich(highlight(0, 5))
+    ENRICHMENT.validate(found)
+    assert set(found["missing"]) == {"play_rate", "ctr", "topics", "popularity"}
+    assert found["clip"] and len(found["covers"]) == 8 and found["title"]
+
+
+def test_a_server_that_breaks_off_tells_nothing_of_its_secrets(
+    tmp_path, make_enricher, highlight, monkeypatch, caplog
+) -> None:
+    # PyAV's own error quotes the address.
+    def break_off(*args):
+        raise av.error.OSError(5, "Input/output error", "https://a.example/b.mp4?key=secret")
+
+    enricher = make_enricher(tmp_path / "room.mp4")
+    monkeypatch.setattr(enricher, "_cut_now", break_off)
+    found = enricher.enrich(highlight(0, 5))
+    assert found["missing"]["clip"] == "Input/output error"
+    assert caplog.records and "secret" not in caplog.text + repr(vars(caplog.records[0]))
+
+
+def test_who_gives_up_waits_for_no_clip(tmp_path, make_enricher, highlight, monkeypatch) -> None:
+    enricher = make_enricher(tmp_path / "room.mp4")
+    cutting, over = Event(), Event()
+    monkeypatch.setattr(enricher, "_cut_now", lambda *args: cutting.set() or over.wait(60))
+    found: dict = {}
+    thread = Thread(target=lambda: found.update(enricher.enrich(highlight(0, 5))), daemon=True)
+    thread.start()
+    assert cutting.wait(30)
+    enricher.give_up()
+    thread.join(30)
+    over.set()
+    assert found["missing"]["clip"] == "the enricher was stopped"
+    assert "stopped" in enricher.enrich(highlight(0, 5))["missing"]["clip"]
 
 
 def test_a_lively_sound_changes_what_is_expected(

@@ -63,6 +63,26 @@ def test_sources_that_fit_nothing_are_refused_by_name(tmp_path, text: str, messa
         load_sources(write(tmp_path, text), timeout_s=5)
 
 
+@pytest.mark.parametrize("room_id", [".", "..", ""])
+def test_a_room_named_like_a_folder_above_has_no_address(tmp_path, highlight, room_id) -> None:
+    sources = load_sources(write(tmp_path, TOML), timeout_s=5)
+    with pytest.raises(PartMissing, match="room_id makes no address"):
+        sources.of(highlight(0, 1, room_id=room_id))
+
+
+def test_a_url_without_the_time_that_it_wants_is_not_asked(tmp_path, highlight) -> None:
+    text = '[default]\nurl = "http://x/{room_started_ms}.mp4"\nstarted_ms = 7\n'
+    sources = load_sources(write(tmp_path, text), timeout_s=5)
+    with pytest.raises(PartMissing, match="room_started_ms makes no address"):
+        sources.of(highlight(0, 1, room_started_ms=None))
+
+
+@pytest.mark.parametrize("server", ["{room_id}", "{room_id}.example.com", "a:b@{streamer_id}:80"])
+def test_no_room_names_the_server(tmp_path, server: str) -> None:
+    with pytest.raises(ValueError, match=r"found .* for a server, expected \{...\} in the path"):
+        load_sources(write(tmp_path, f'[default]\nurl = "http://{server}/a.mp4"'), timeout_s=5)
+
+
 def test_another_scheme_than_http_is_refused(tmp_path, highlight) -> None:
     sources = load_sources(write(tmp_path, '[default]\nurl = "file:///etc/{room_id}"'), timeout_s=5)
     with pytest.raises(ValueError, match="found file and no server, expected http"):
