@@ -79,7 +79,7 @@ def enrich(
             enricher,
             out,
             worded=worded,
-            on_highlight=lambda done, of, event: progress.update(task, completed=done, total=of),
+            on_highlight=lambda done, of: progress.update(task, completed=done, total=of),
         )
     missing: dict[str, int] = {}
     for event in made:

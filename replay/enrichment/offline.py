@@ -20,6 +20,8 @@ from limelight.streams.highlight_records import decode_highlight, encode_enriche
 from limelight.streams.records import MalformedRecord
 
 ENRICHED_NAME = "enriched.jsonl"
+# Until the last highlight is made; only what stands here is taken over by the next run.
+UNFINISHED_NAME = "enriched.unfinished.jsonl"
 REPORT_NAME = "enriched.html"
 
 
@@ -49,15 +51,23 @@ def closed_highlights(path: Path) -> list[dict[str, Any]]:
                 continue
             try:
                 event = decode_highlight(line.strip(), max_bytes=MAX_EVENT_BYTES)
-                kind = event["data"]["kind"]
-            except (MalformedRecord, KeyError) as error:
+                data = event["data"]
+                subject, kind = str(event["subject"]), data["kind"]
+                for name, expected in (("start_ms", int), ("end_ms", int), ("peak", dict)):
+                    if not isinstance(data[name], expected):
+                        raise TypeError(f"data.{name} of {data[name]!r:.40}")
+            except KeyError as error:
+                raise LimelightError(
+                    f"{path}, line {number}: found no {error}, expected a highlight event"
+                ) from error
+            except (MalformedRecord, TypeError) as error:
                 raise LimelightError(
                     f"{path}, line {number}: found {error}, expected a highlight event"
                 ) from error
             if kind == "enriched":
                 event = _closed(event)
             if kind in ("closed", "enriched"):
-                found.setdefault(str(event["subject"]), event)
+                found.setdefault(subject, event)
     return list(found.values())
 
 
@@ -69,7 +79,7 @@ def with_words(event: dict[str, Any], recording: Recording, base_ms: int) -> dic
     peak = event["data"]["peak"]
     if peak.get("speech") or peak.get("strongest_comments"):
         return event
-    start_ms = int(peak["start_ms"]) - base_ms
+    start_ms = int(peak.get("start_ms", event["data"]["start_ms"])) - base_ms
     end_ms = start_ms + SEGMENT_MS
     comments = [
         line.text for line in recording.read_comments() if start_ms <= line.offset_ms < end_ms
@@ -89,28 +99,35 @@ def enrich_file(
     out: Path,
     *,
     worded: Callable[[dict[str, Any]], dict[str, Any]] = lambda event: event,
-    on_highlight: Callable[[int, int, dict[str, Any]], None] = lambda done, of, event: None,
+    on_highlight: Callable[[int, int], None] = lambda done, of: None,
 ) -> list[dict[str, Any]]:
     """Enrich each closed highlight and write `enriched.jsonl`; gives the events.
 
     `worded` may put words into an event first.
-    A run that was interrupted goes on: what stands in the file already is not made again.
+    A run that was interrupted goes on, unless events or models have changed; one that had come to
+    its end is made anew.
     """
     out.mkdir(parents=True, exist_ok=True)
-    path = out / ENRICHED_NAME
-    done = _written(path)
-    closed = closed_highlights(events)
+    path = out / UNFINISHED_NAME
+    closed = [worded(event) for event in closed_highlights(events)]
+    written = _written(path)
+    done: list[dict[str, Any]] = []
+    for event in closed:
+        earlier = written.get(str(event["subject"]))
+        if earlier is None or not _is_of(earlier, event, enricher):
+            break
+        done.append(earlier)
+    path.write_bytes(b"".join(orjson.dumps(event) + b"\n" for event in done))
     with path.open("ab") as file:
-        for number, event in enumerate(closed, 1):
-            subject = str(event["subject"])
-            if subject not in done:
-                event = worded(event)
-                line = encode_enriched(event, enricher.enrich(event["data"]))
-                file.write(line + b"\n")
-                file.flush()
-                done[subject] = orjson.loads(line)
-            on_highlight(number, len(closed), done[subject])
-    return [done[str(event["subject"])] for event in closed]
+        for event in closed[len(done) :]:
+            on_highlight(len(done), len(closed))
+            line = encode_enriched(event, enricher.enrich(event["data"]))
+            file.write(line + b"\n")
+            file.flush()
+            done.append(orjson.loads(line))
+    on_highlight(len(done), len(closed))
+    path.replace(out / ENRICHED_NAME)
+    return done
 
 
 def write_enriched_report(events: list[dict[str, Any]], out: Path, path: Path) -> None:
@@ -144,17 +161,21 @@ def _closed(event: dict[str, Any]) -> dict[str, Any]:
     }
 
 
+def _is_of(line: dict[str, Any], event: dict[str, Any], enricher: Enricher) -> bool:
+    """Whether an earlier run's event is what this one would make, its sources being the same."""
+    versions = line["data"]["enrichment"]["models"]
+    return bool(_closed(line) == event and versions == enricher.models.versions)
+
+
 def _written(path: Path) -> dict[str, dict[str, Any]]:
-    """The events of an earlier run; a last line that was cut off is taken out of the file."""
+    """The events of an interrupted run, without a last line that was cut off."""
+    found: dict[str, dict[str, Any]] = {}
     if not path.exists():
-        return {}
-    whole, found = b"", {}
-    for line in path.read_bytes().splitlines(keepends=True):
+        return found
+    for line in path.read_bytes().splitlines():
         try:
             event = orjson.loads(line)
             found[str(event["subject"])] = event
         except (orjson.JSONDecodeError, KeyError, TypeError):
             break
-        whole += line
-    path.write_bytes(whole)
     return found
