@@ -363,3 +363,70 @@ def test_a_lively_sound_changes_what_is_expected(
         target.mux(sound.encode())
     silent, noisy = (make_enricher(each).enrich(highlight(0, 9)) for each in (quiet, loud))
     assert silent["ctr"] != noisy["ctr"] and silent["starts"] != noisy["starts"]
+
+
+def test_models_are_asked_about_the_source_the_best_cover_and_each_opening(
+    tmp_path, make_video, highlight, clip_models
+) -> None:
+    asked: dict = {}
+
+    class Recorder:
+        def __init__(self, part, model) -> None:
+            self.part, self.model = part, model
+
+        def __getattr__(self, name):
+            def ask(*args, **kwargs):
+                asked.setdefault(self.part, (args, kwargs))
+                return getattr(self.model, name)(*args, **kwargs)
+
+            return ask
+
+    parts = ("play_rate", "ctr", "cover_title", "topics", "popularity")
+    models = replace(
+        clip_models, **{part: Recorder(part, getattr(clip_models, part)) for part in parts}
+    )
+    video = tmp_path / "loud.mp4"
+    quiet = make_video(tmp_path / "quiet.mp4", 12)
+    with av.open(str(quiet)) as source, av.open(str(video), "w") as target:
+        pictures = target.add_stream_from_template(source.streams.video[0])
+        sound = target.add_stream("aac", rate=16_000, layout="mono")
+        for packet in source.demux(video=0):
+            if packet.dts is not None:
+                packet.stream = pictures
+                target.mux(packet)
+        # Silent but for its second half.
+        noise = np.random.default_rng(0).normal(scale=0.3, size=(1, 16_000 * 12))
+        noise[:, : 16_000 * 6] = 0
+        frame = av.AudioFrame.from_ndarray(noise.astype(np.float32), format="fltp", layout="mono")
+        frame.sample_rate = 16_000
+        target.mux(sound.encode(frame))
+        target.mux(sound.encode())
+    source = MediaSource(video, STARTED_MS, category="dance", tags=("dance", "live"))
+    settings = EnrichmentSettings(out=str(tmp_path / "out"))
+    found = Enricher(settings, MediaSources({"room-1": source}), models).enrich(highlight(0, 12))
+    assert found["missing"] == {}
+    (openings, sounds, _, categories), _ = asked["play_rate"]
+    assert set(categories) == {"dance"} and len(categories) == len(found["starts"])
+    # The first opening is silent, the last is not; nor do they show the same.
+    assert not np.array_equal(sounds[0], sounds[-1])
+    assert not np.array_equal(openings[0], openings[-1])
+    assert asked["ctr"][0][3] == ["dance"]
+    (covers, titles), _ = asked["cover_title"]
+    scores = clip_models.cover_title.scores(covers, titles).round(4)
+    assert found["covers"][0]["score"] == scores.max()
+    assert found["title"]["text"] == titles[int(scores.argmax())]
+    with Image.open(tmp_path / "out" / found["covers"][0]["url"]) as best:
+        shown = np.asarray(best, np.int16).reshape(-1, 3)[-1]
+    assert np.abs(shown - covers[int(scores.argmax())].reshape(-1, 3)[-1]).max() < 12
+    (images, texts, tags), present = asked["topics"]
+    assert tags == [["dance", "live"]]
+    assert present["image_present"].all() and present["text_present"].all()
+    assert np.array_equal(texts, clip_models.text_features([found["title"]["text"]]))
+    best_cover = covers[int(scores.argmax())]
+    assert np.array_equal(images, clip_models.frame_features([Image.fromarray(best_cover)]))
+    (video_asked,), _ = asked["popularity"]
+    numbers = dict(zip(video_asked.number_names, video_asked.numbers.T, strict=True))
+    assert float(numbers["seconds"][0]) == pytest.approx(found["clip"]["seconds"])
+    assert float(numbers["tag_count"][0]) == 2
+    assert float(numbers["title_length"][0]) == len(found["title"]["text"])
+    assert np.asarray(video_asked.audio).any()
