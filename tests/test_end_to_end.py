@@ -81,9 +81,8 @@ def test_scores_equal_those_of_a_direct_pass(played) -> None:
         # A batch of another size rounds differently.
         assert reasons.modality_shares == pytest.approx(score.reasons.modality_shares, abs=0.02)
         assert replace(reasons, modality_shares={}) == replace(score.reasons, modality_shares={})
-    assert list(state.event_kinds) and set(state.event_kinds) == {
-        event.event_id for event in direct.highlights
-    }
+    plain = {name for name, kind in state.event_kinds.items() if kind != "enriched"}
+    assert plain and plain == {event.event_id for event in direct.highlights}
     assert (direct.late, direct.dead_letters) == ([], [])
 
 
@@ -107,7 +106,7 @@ def test_each_highlight_event_is_delivered_exactly_once(played) -> None:
     assert set(state.delivered) == set(state.event_kinds)
     assert state.delivered_again == 0
     kinds = Counter(state.event_kinds.values())
-    assert kinds["opened"] == kinds["closed"] > 0
+    assert kinds["opened"] == kinds["closed"] == kinds["enriched"] > 0
 
 
 def test_report_and_summary_are_complete(played) -> None:
@@ -119,12 +118,28 @@ def test_report_and_summary_are_complete(played) -> None:
     assert summary["close_to_score_ms"]["p50"] <= summary["close_to_score_ms"]["p99"]
     assert set(summary["decided_by"]) == {"network"}
     page = (out_dir / "report.html").read_text()
-    assert page.count("data:image/jpeg;base64,") == sum(
+    # Of each highlight with pictures the best cover and three others.
+    with_video = sum(
         len(room.highlights) for room_id, room in state.rooms.items() if "elephants" not in room_id
     )
+    assert page.count("data:image/jpeg;base64,") == 4 * with_video
+    clips = re.findall(r'<video[^>]* src="(clips/[^"#]+)#t=', page)
+    assert len(clips) == with_video and all((out_dir / clip).is_file() for clip in clips)
     assert "The parts come from different events" in page
     assert page.count("measured CTR: clicks an impression") == 2
     assert "http" not in re.sub(r"https?://[\w.]*(blender|bigbuckbunny|github)\S*", "", page)
+
+
+def test_every_highlight_is_enriched_with_all_that_its_room_allows(played) -> None:
+    state, _ = played
+    for room_id, room in state.rooms.items():
+        for event in room.highlights.values():
+            found = event["data"]["enrichment"]
+            if "elephants" in room_id:  # a room without pictures
+                assert found["missing"] == {"clip": "no source of the room's video is given"}
+            else:
+                assert not found["missing"] and found["starts"] and found["ctr"] is not None
+            assert found["title"] and found["topics"] and found["forecast"]
 
 
 def test_what_is_predicted_in_simulated_rooms_follows_the_clicks(played) -> None:

@@ -11,7 +11,6 @@ from numpy.typing import NDArray
 from PIL.Image import Image
 
 from limelight.engine.encoders import load_frame_encoder, load_text_encoder
-from limelight.engine.errors import LimelightError
 from limelight.engine.frame_encoder import FrameEncoder
 from limelight.engine.images import fit_image
 from limelight.engine.text_encoder import TextEncoder
@@ -89,12 +88,13 @@ def load_clip_models(settings: "EnrichmentSettings", engine: "EngineSettings") -
         folder = BUNDLED / part if name == TINY else Path(name)
         try:
             loaded = loader(folder)
-        except (OSError, ValueError, LimelightError) as error:
+            # The start of the weights' hash, where a model bears no version with one.
+            revision = weights_revision([folder / "model.safetensors"])[:8]
+        except Exception as error:
+            # Damaged weights raise whatever their library raises; the other parts go on.
             models.missing[part] = "its model cannot be loaded"
             logger.error("model not loaded", extra={"part": part, "reason": str(error)})
             return None
-        # The start of the weights' hash, where a model bears no version with one.
-        revision = weights_revision([folder / "model.safetensors"])[:8]
         models.versions[part] = str(getattr(loaded, "version", "") or f"{part}-{revision}")
         return loaded
 

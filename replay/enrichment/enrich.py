@@ -3,10 +3,9 @@
 A part that cannot be made is left out with the reason; the rest is made all the same.
 """
 
-import hashlib
 import logging
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from io import BytesIO
@@ -18,13 +17,13 @@ from urllib.parse import quote
 
 import av
 import numpy as np
-from numpy.typing import NDArray
-from PIL.Image import Image
 
 from limelight.engine.errors import LimelightError
 from limelight.models.datasets.labelled_clip import OPENING_PATCHES
 from limelight.models.datasets.popularity_clips import new_clip
+from limelight.replay.enrichment.clip_features import ClipFeatures, padded_sounds
 from limelight.replay.enrichment.clip_media import ClipMedia, read_clip
+from limelight.replay.enrichment.file_names import stored_name
 from limelight.replay.enrichment.sources import MediaSource, MediaSources, PartMissing
 from limelight.replay.enrichment.titles import Title, title_candidates
 from limelight.replay.exports.clips import cut_clip, parts_of
@@ -40,15 +39,10 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-Rows = NDArray[np.floating[Any]]
-
 _COVER_SIDE_PIXELS = 640
 _COVER_QUALITY = 88
 _DIGITS = 4
-# File systems take names of 255 bytes; a suffix and a temporary one come behind this.
-_MAX_NAME_BYTES = 200
 _MAX_REASON_CHARS = 300
-_HASH_DIGITS = 32
 
 
 @dataclass(slots=True)
@@ -119,7 +113,7 @@ class Enricher:
             titles: list[Title] = []
             with self._part(found, "title"):
                 titles = title_candidates(highlight, source.title if source else "")
-            features = _Features(self._models, clip.media if clip else None)
+            features = ClipFeatures(self._models, clip.media if clip else None)
             if clip is not None:
                 media = clip.media
                 with self._part(found, "play_rate"):
@@ -213,7 +207,7 @@ class Enricher:
         return _Clip(path, media, source.started_ms + start_ms - early_ms)
 
     def _stored_clip(self, highlight: Mapping[str, Any], clip: _Clip) -> dict[str, Any]:
-        name = f"{_file_name(highlight)}{clip.path.suffix}"
+        name = f"{stored_name(highlight)}{clip.path.suffix}"
         data = clip.path.read_bytes()
         self._store.put(name, data)
         return {
@@ -224,7 +218,7 @@ class Enricher:
         }
 
     def _starts(
-        self, media: ClipMedia, features: "_Features", source: MediaSource | None
+        self, media: ClipMedia, features: ClipFeatures, source: MediaSource | None
     ) -> list[dict[str, Any]]:
         model = self._models.play_rate
         if model is None:
@@ -234,7 +228,7 @@ class Enricher:
         sounds = [self._models.sounds.encode(media.opening_sound(start)) for start in starts]
         rates = model.predict(
             np.stack([features.of(opening) for opening in openings]),
-            *_padded(sounds, OPENING_PATCHES, self._models.sounds.feature_size),
+            *padded_sounds(sounds, OPENING_PATCHES, self._models.sounds.feature_size),
             [source.category if source else ""] * len(starts),
         )
         order = sorted(range(len(starts)), key=lambda at: (-round(float(rates[at]), _DIGITS), at))
@@ -242,14 +236,14 @@ class Enricher:
             {"offset_ms": starts[at], "play_rate": round(float(rates[at]), _DIGITS)} for at in order
         ]
 
-    def _ctr(self, features: "_Features", source: MediaSource | None) -> float:
+    def _ctr(self, features: ClipFeatures, source: MediaSource | None) -> float:
         model = self._models.ctr
         if model is None:
             raise PartMissing(self._models.missing["ctr"])
         sound = features.sound()
         (ctr,) = model.predict(
             features.key_frames()[None],
-            *_padded([sound], max(1, len(sound)), self._models.sounds.feature_size),
+            *padded_sounds([sound], max(1, len(sound)), self._models.sounds.feature_size),
             [source.category if source else ""],
         )
         return round(float(ctr), _DIGITS)
@@ -298,13 +292,13 @@ class Enricher:
             picture.thumbnail((_COVER_SIDE_PIXELS, _COVER_SIDE_PIXELS))
             encoded = BytesIO()
             picture.save(encoded, "JPEG", quality=_COVER_QUALITY)
-            name = f"{_file_name(highlight)}-{offset_ms}.jpg"
+            name = f"{stored_name(highlight)}-{offset_ms}.jpg"
             self._store.put(name, encoded.getvalue())
             covers.append({"url": self._url(name), "offset_ms": offset_ms, "score": score})
         return covers
 
     def _topics(
-        self, features: "_Features", cover_ms: int | None, text: str, source: MediaSource | None
+        self, features: ClipFeatures, cover_ms: int | None, text: str, source: MediaSource | None
     ) -> list[dict[str, Any]]:
         model = self._models.topics
         if model is None:
@@ -331,7 +325,7 @@ class Enricher:
     def _forecast(
         self,
         highlight: Mapping[str, Any],
-        features: "_Features",
+        features: ClipFeatures,
         text: str,
         source: MediaSource | None,
     ) -> dict[str, Any]:
@@ -358,69 +352,6 @@ class Enricher:
         return f"{base}/{quote(name)}" if base else name
 
 
-class _Features:
-    """Encoded parts of one clip, each encoded at most once."""
-
-    def __init__(self, models: "ClipModels", media: ClipMedia | None) -> None:
-        self._models = models
-        self._media = media
-        self._texts: dict[str, Rows] = {}
-        self._by_picture: dict[int, Rows] = {}
-        self._sound: Rows | None = None
-
-    @property
-    def seconds(self) -> float:
-        return self._media.duration_ms / 1_000 if self._media else 0.0
-
-    def of(self, pictures: Sequence[Image]) -> Rows:
-        rows = self._rows()
-        return np.stack([rows[id(each)] for each in pictures])
-
-    def key_frames(self) -> Rows:
-        assert self._media is not None
-        return self.of([self._media.pictures[at] for at in self._media.key_offsets_ms])
-
-    def picture(self, offset_ms: int | None) -> Rows:
-        """(F,) of a picture of the clip; zeros without one."""
-        if offset_ms is None or self._media is None:
-            return np.zeros(self._models.frames.feature_size, np.float16)
-        return self._rows()[id(self._media.pictures[offset_ms])]
-
-    def _rows(self) -> dict[int, Rows]:
-        """The features of all pictures of the clip, by the picture's identity."""
-        if not self._by_picture and self._media is not None:
-            pictures = list({id(each): each for each in self._media.pictures.values()}.values())
-            encoded = self._models.frame_features(pictures)
-            self._by_picture = {
-                id(picture): row for picture, row in zip(pictures, encoded, strict=True)
-            }
-        return self._by_picture
-
-    def text(self, text: str) -> Rows:
-        """(T,) of a text; zeros without one."""
-        if text not in self._texts:
-            (self._texts[text],) = self._models.text_features([text])
-        return self._texts[text]
-
-    def sound(self) -> Rows:
-        """(P, A) of the whole clip; no patches where it is silent."""
-        if self._sound is None:
-            samples = self._media.sound if self._media else np.empty(0, np.float32)
-            self._sound = self._models.sounds.encode(samples)
-        return self._sound
-
-
-def _padded(
-    sounds: Sequence[Rows], patches: int, feature_size: int
-) -> tuple[Rows, NDArray[np.int64]]:
-    """(n, P, A) and (n,) how many patches of each there are."""
-    padded = np.zeros((len(sounds), patches, feature_size), np.float32)
-    lengths = np.array([min(len(each), patches) for each in sounds], np.int64)
-    for row, each, length in zip(padded, sounds, lengths, strict=True):
-        row[:length] = each[:length]
-    return padded, lengths
-
-
 def _reason(error: Exception) -> str:
     """Why, as receivers may read it: no folder and no address of this installation."""
     if isinstance(error, StoreFailed):
@@ -435,16 +366,3 @@ def _reason(error: Exception) -> str:
 def _logged(error: Exception) -> str:
     """Why, as the log may have it: FFmpeg's own errors quote the URL with whatever key it holds."""
     return _reason(error) if isinstance(error, av.FFmpegError) else str(error)
-
-
-def _file_name(highlight: Mapping[str, Any]) -> str:
-    """`room~start~model`: each highlight's own, with nothing that a URL takes for more."""
-    name = quote(str(highlight["highlight_id"]), safe="")
-    # Percent signs would be decoded on the way; what stands for them must not be there already.
-    for character, written in (("~", "%7E"), ("_", "%5F"), ("%2F", "~"), ("%", "_")):
-        name = name.replace(character, written)
-    if len(name) > _MAX_NAME_BYTES:
-        # A room's name of Chinese characters takes nine bytes for each.
-        digest = hashlib.sha256(name.encode()).hexdigest()[:_HASH_DIGITS]
-        name = f"{name[: _MAX_NAME_BYTES - 1 - _HASH_DIGITS]}~{digest}"
-    return name

@@ -15,7 +15,8 @@ from PIL import Image
 
 from limelight.engine.settings import EngineSettings
 from limelight.replay.enrichment.clip_models import load_clip_models
-from limelight.replay.enrichment.enrich import Enricher, _file_name
+from limelight.replay.enrichment.enrich import Enricher
+from limelight.replay.enrichment.file_names import stored_name
 from limelight.replay.enrichment.sources import MediaSource, MediaSources
 from limelight.replay.media_url import MediaUrl
 from limelight.streams.settings import EnrichmentSettings
@@ -235,9 +236,9 @@ def test_urls_are_below_the_base(tmp_path, make_video, make_enricher, highlight)
     assert (tmp_path / "out" / f"{name}.mp4").is_file()
 
 
-def test_no_two_highlights_have_one_file_name() -> None:
+def test_no_two_highlights_have_onestored_name() -> None:
     ids = ["a/1/m", "a~1/m", "a_1/m", "a%2F1/m", "a_2F1/m", "a%7E1/m", "房/1/m", "a%/m", "a_25/m"]
-    names = [_file_name({"highlight_id": each}) for each in ids]
+    names = [stored_name({"highlight_id": each}) for each in ids]
     assert len(set(names)) == len(ids)
     assert all(set(name) <= set("abcdefm0123456789ABCDEF_~") for name in names)
 
@@ -245,7 +246,7 @@ def test_no_two_highlights_have_one_file_name() -> None:
 def test_a_long_name_of_a_room_fits_into_a_file_system() -> None:
     # As the detector writes ids: percent-encoded. Both differ behind what a name can hold.
     ids = [quote("直播间" * 66 + each, safe="") + "/1777636800000/m" for each in "一二"]
-    names = [_file_name({"highlight_id": each}) for each in ids]
+    names = [stored_name({"highlight_id": each}) for each in ids]
     assert len(set(names)) == 2 and max(map(len, names)) <= 200
 
 
