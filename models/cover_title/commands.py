@@ -17,7 +17,8 @@ from limelight.models.cover_title.training import (
     judge,
     train_cover_title,
 )
-from limelight.models.cover_title.videos import load_videos, split_by_id
+from limelight.models.cover_title.videos import load_videos
+from limelight.models.datasets.split import id_marks, split_by_video
 from limelight.models.training.metrics_log import defined
 from limelight.models.training.run_settings import load_run_settings
 from limelight.models.training.trainer import StepSeen, is_main_process
@@ -33,7 +34,7 @@ def train_model(
     data = settings.data
     training = load_videos(data.train, year=data.year)
     if data.validation is None:
-        training, validation = split_by_id(training, data.validation_share, data.split_seed)
+        training, validation = split_by_video(training, data.validation_share, data.split_seed)
     else:
         validation = load_videos(data.validation, year=data.year)
     trained = train_cover_title(training, validation, settings, on_step=on_step, resume=resume)
@@ -43,7 +44,7 @@ def train_model(
         version = f"{network.vision}-{network.language}-{network.cover_weight:g}"
         save_model(trained.model, folder, version)
         save_tokenizer(trained.tokenizer, folder)
-        save_file({"marks": training.id_marks()}, folder / TRAINED_ON)
+        save_file({"marks": id_marks(training)}, folder / TRAINED_ON)
     return TrainingReport(
         settings=settings.model_dump(mode="json"),
         best_epoch=trained.best_epoch,
@@ -66,7 +67,7 @@ def evaluate_model(folder: Path, data: Path) -> Figures:
         marks = load_file(folder / TRAINED_ON)["marks"]
     except (SafetensorError, KeyError) as error:
         raise ValueError(f"{folder / TRAINED_ON}: found {error}, expected marks") from error
-    is_new = ~np.isin(videos.id_marks(), marks)
+    is_new = ~np.isin(id_marks(videos), marks)
     if not is_new.any():
         raise ValueError(f"{data}: found only videos that it was trained on, expected others too")
     tensors = VideoTensors(videos.take(is_new), ranker.model.config, ranker.tokenizer)

@@ -3,7 +3,6 @@
 import logging
 from collections.abc import Iterable
 from dataclasses import dataclass
-from hashlib import blake2b
 from pathlib import Path
 
 import numpy as np
@@ -58,10 +57,6 @@ class TitledVideos:
             None if self.covers is None else self.covers[places],
             {name: column[places] for name, column in self.counts.items()},
         )
-
-    def id_marks(self) -> NDArray[np.int64]:
-        """(n,) numbers that tell ids apart, to remember which a model was trained on."""
-        return np.array([_draw(each) - 2**63 for each in self.video_ids], np.int64)
 
 
 def from_clips(clips: LabelledClips) -> TitledVideos:
@@ -124,28 +119,3 @@ def load_videos(path: Path, *, year: int = 2017) -> TitledVideos:
     if malformed:
         _log.warning("%d rows left out, the first: %s", len(malformed), malformed[0])
     return from_trending(videos)
-
-
-def split_by_id(videos: TitledVideos, share: float, seed: int) -> tuple[TitledVideos, TitledVideos]:
-    """Most videos, and `share` of them held back; rows of one id are all in one part.
-
-    Which is which hangs on the ids and the seed alone, not on their order.
-
-    Raises:
-        ValueError: one of the parts would be empty.
-    """
-    ids = sorted(set(videos.video_ids), key=lambda each: _draw(f"{seed}:{each}"))
-    held = round(share * len(ids))
-    if not 0 < held < len(ids):
-        raise ValueError(
-            f"videos: found {len(ids)}, of which {held} would be held back, expected some in both"
-            " parts"
-        )
-    chosen = set(ids[:held])
-    is_held = np.array([each in chosen for each in videos.video_ids])
-    return videos.take(~is_held), videos.take(is_held)
-
-
-def _draw(text: str) -> int:
-    digest = blake2b(text.encode("utf-8", "surrogatepass"), digest_size=8).digest()
-    return int.from_bytes(digest, "big")

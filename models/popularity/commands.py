@@ -17,13 +17,13 @@ from limelight.models.datasets.malformed import MalformedDataset
 from limelight.models.datasets.popularity_clips import from_clips
 from limelight.models.datasets.popularity_tables import YOUTUBE_DAYS, from_weekly, from_youtube
 from limelight.models.datasets.popularity_videos import PopularityVideos, load_popularity_videos
+from limelight.models.datasets.split import id_marks, split_by_video
 from limelight.models.datasets.youtube_trending import read_youtube_trending
 from limelight.models.popularity.attributes import save_attributes
 from limelight.models.popularity.figures import popularity_figures
 from limelight.models.popularity.forecaster import load_popularity
 from limelight.models.popularity.score import log_scores
 from limelight.models.popularity.settings import PopularitySettings, TableSettings
-from limelight.models.popularity.split import id_marks, split_by_video
 from limelight.models.popularity.training import train_popularity
 from limelight.models.training.run_settings import load_run_settings
 from limelight.models.training.trainer import StepSeen, is_main_process

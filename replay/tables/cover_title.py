@@ -25,7 +25,8 @@ from limelight.models.cover_title.model import CoverTitle
 from limelight.models.cover_title.ranker import CoverTitleRanker
 from limelight.models.cover_title.settings import CoverTitleSettings
 from limelight.models.cover_title.training import VideoTensors, judge, train_cover_title
-from limelight.models.cover_title.videos import TitledVideos, load_videos, split_by_id
+from limelight.models.cover_title.videos import TitledVideos, load_videos
+from limelight.models.datasets.split import split_by_video
 from limelight.replay.tables.markdown import between_markers, row
 
 EQUAL_COUNT = "equal-count"
@@ -153,7 +154,7 @@ def speed() -> list[str]:
 
 def _parts(videos: TitledVideos, seed: int) -> tuple[TitledVideos, TitledVideos]:
     """Ten parts of eleven to learn from, as the paper's, and the rest."""
-    return split_by_id(videos, 1 / 11, seed)
+    return split_by_video(videos, 1 / 11, seed)
 
 
 def _seconds(work: Callable[[], object]) -> float:

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from limelight.models.datasets.popularity_videos import PopularityVideos
+from limelight.models.datasets.split import split_by_video
 from limelight.models.popularity.baselines import (
     REGRESSIONS,
     forecast_by_last_day,
@@ -17,7 +18,6 @@ from limelight.models.popularity.baselines import (
 from limelight.models.popularity.figures import popularity_figures
 from limelight.models.popularity.score import log_scores
 from limelight.models.popularity.settings import PopularitySettings
-from limelight.models.popularity.split import split_by_video
 from limelight.models.popularity.training import train_popularity
 
 MTAF = "MTAF"

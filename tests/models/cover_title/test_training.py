@@ -10,14 +10,10 @@ import torch
 from limelight.models.cover_title.commands import evaluate_model, train_model
 from limelight.models.cover_title.ranker import load_cover_title
 from limelight.models.cover_title.training import VideoTensors, prepare, train_cover_title
-from limelight.models.cover_title.videos import (
-    from_trending,
-    from_weekly,
-    load_videos,
-    split_by_id,
-)
+from limelight.models.cover_title.videos import from_trending, from_weekly, load_videos
 from limelight.models.datasets.clip_files import save_clips
 from limelight.models.datasets.labelled_clip import LabelledClips
+from limelight.models.datasets.split import split_by_video
 
 
 def weekly_file(path: Path, count: int = 60, views: int | None = None) -> Path:
@@ -157,7 +153,7 @@ def test_a_table_of_titles_trains_evaluates_and_reloads_by_command(tmp_path: Pat
     assert report.validation["videos"] == 12
     few, many = load_cover_title(folder).scores([None, None], ["视频1", "火火火火视频1"])
     assert many > few + 0.3
-    training, _ = split_by_id(load_videos(tmp_path / "week.tsv"), 0.2, 0)
+    training, _ = split_by_video(load_videos(tmp_path / "week.tsv"), 0.2, 0)
     known = {line.split("\t")[0]: line for line in (tmp_path / "week.tsv").read_text().splitlines()}
     rows = "\n".join(known[each] for each in training.video_ids)
     (tmp_path / "known.tsv").write_text(rows + "\n")
@@ -216,13 +212,13 @@ def test_trending_videos_count_by_their_last_day(tmp_path: Path) -> None:
 def test_a_split_hangs_on_ids_alone_and_parts_no_id(videos) -> None:
     found = videos(60)
     found = replace(found, video_ids=[each.split("-")[1][-1] for each in found.video_ids])
-    training, held = split_by_id(found, 0.3, 0)
+    training, held = split_by_video(found, 0.3, 0)
     assert not set(training.video_ids) & set(held.video_ids)
     assert len(set(held.video_ids)) == 3 and len(training) + len(held) == 60
     order = np.random.default_rng(0).permutation(60)
-    assert set(split_by_id(found.take(order), 0.3, 0)[1].video_ids) == set(held.video_ids)
+    assert set(split_by_video(found.take(order), 0.3, 0)[1].video_ids) == set(held.video_ids)
     with pytest.raises(ValueError, match="expected some in both parts"):
-        split_by_id(found.take(np.arange(1)), 0.3, 0)
+        split_by_video(found.take(np.arange(1)), 0.3, 0)
 
 
 @pytest.mark.parametrize(

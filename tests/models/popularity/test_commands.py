@@ -11,11 +11,11 @@ import torch
 
 from limelight.models.content import content_model, content_task_of
 from limelight.models.datasets.popularity_videos import PopularityVideos, save_popularity_videos
+from limelight.models.datasets.split import split_by_video
 from limelight.models.popularity.attributes import fit_attributes
 from limelight.models.popularity.commands import evaluate_model, load_videos, train_model
 from limelight.models.popularity.forecaster import load_popularity
 from limelight.models.popularity.settings import PopularitySettings, TableSettings
-from limelight.models.popularity.split import split_by_video
 from limelight.models.popularity.training import blurred
 from limelight.models.training.run_settings import load_run_settings
 

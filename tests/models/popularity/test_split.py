@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from limelight.models.popularity.split import id_marks, split_by_video
+from limelight.models.datasets.split import id_marks, split_by_video
 
 
 def test_rows_of_a_video_are_in_one_part_whatever_their_order(make_videos) -> None:

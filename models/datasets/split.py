@@ -1,16 +1,26 @@
 """Which videos are learned from and which are held back: by video, whatever rows it has."""
 
+from collections.abc import Sequence
 from hashlib import blake2b
+from typing import Any, Protocol, Self, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from limelight.models.datasets.popularity_videos import PopularityVideos
+
+class Videos(Protocol):
+    """A table of videos by their ids."""
+
+    @property
+    def video_ids(self) -> Sequence[str]: ...
+
+    def take(self, rows: NDArray[Any]) -> Self: ...
 
 
-def split_by_video(
-    videos: PopularityVideos, share: float, seed: int
-) -> tuple[PopularityVideos, PopularityVideos]:
+VideosT = TypeVar("VideosT", bound=Videos)
+
+
+def split_by_video(videos: VideosT, share: float, seed: int) -> tuple[VideosT, VideosT]:
     """Most videos, and `share` of them held back; the rows of one id are all in one part.
 
     Which is which hangs on the ids and the seed alone, not on their order.
@@ -30,7 +40,7 @@ def split_by_video(
     return videos.take(~is_held), videos.take(is_held)
 
 
-def id_marks(videos: PopularityVideos) -> NDArray[np.int64]:
+def id_marks(videos: Videos) -> NDArray[np.int64]:
     """(n,) numbers that tell videos apart, to remember by which of them a model was trained."""
     return np.array([_draw(each) - 2**63 for each in videos.video_ids], np.int64)
 
